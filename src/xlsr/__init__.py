@@ -1,0 +1,67 @@
+"""A complete wav2vec 2.0 / XLSR system: pre-train, fine-tune, transcribe, align, export, serve.
+
+    import xlsr
+    print(xlsr.load_model().transcribe("talk.mp3").text)
+
+The public names are loaded when they are first used, so that `import xlsr` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Recognizer": "xlsr.recognizer",
+    "Failure": "xlsr.recognizer",
+    "load_model": "xlsr.recognizer",
+    "load_audio": "xlsr.audio",
+    "Transcript": "xlsr.results",
+    "Segment": "xlsr.results",
+    "Word": "xlsr.results",
+    "Character": "xlsr.results",
+    "Phone": "xlsr.results",
+    "Tokenizer": "xlsr.tokenizer",
+    "Wav2Vec2Config": "xlsr.config",
+    "XlsrError": "xlsr.errors",
+    "wer": "xlsr.metrics",
+    "cer": "xlsr.metrics",
+    "read_manifest": "xlsr.data.manifest",
+    "finetune": "xlsr.training.finetune",
+    "export": "xlsr.export.graph",
+    "info": "xlsr.checkpoint.summary",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+if TYPE_CHECKING:
+    from xlsr.audio import load_audio as load_audio
+    from xlsr.checkpoint.summary import info as info
+    from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
+    from xlsr.data.manifest import read_manifest as read_manifest
+    from xlsr.errors import XlsrError as XlsrError
+    from xlsr.export.graph import export as export
+    from xlsr.metrics import cer as cer
+    from xlsr.metrics import wer as wer
+    from xlsr.recognizer import Failure as Failure
+    from xlsr.recognizer import Recognizer as Recognizer
+    from xlsr.recognizer import load_model as load_model
+    from xlsr.results import Character as Character
+    from xlsr.results import Phone as Phone
+    from xlsr.results import Segment as Segment
+    from xlsr.results import Transcript as Transcript
+    from xlsr.results import Word as Word
+    from xlsr.tokenizer import Tokenizer as Tokenizer
+    from xlsr.training.finetune import finetune as finetune
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'xlsr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Files <-> (config, weights, tokenizer). Floor 3."""

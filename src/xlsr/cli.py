@@ -1,0 +1,224 @@
+"""The command line: one verb, one public function. Results go to stdout, everything else to stderr.
+
+Exit status 0: all well; 1: something failed, the other inputs are done; 2: the call itself was wrong. The heavy
+modules are imported inside the verbs, so that `xlsr --help` answers at once. Floor 7.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+import xlsr
+from xlsr.errors import XlsrError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlsr.config import Json
+    from xlsr.recognizer import Recognizer
+    from xlsr.results import Transcript
+
+OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
+Timestamps = Literal["none", "segment", "word", "char", "phone"]
+
+app = App(
+    name="xlsr",
+    help="Speech to text with wav2vec 2.0: transcribe, fine-tune, export.",
+    version=f"xlsr {xlsr.__version__}",
+    default_parameter=Parameter(negative=()),
+)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    try:
+        status = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"xlsr: {error}\nxlsr --help lists the verbs, xlsr VERB --help their options", file=sys.stderr)
+        sys.exit(2)
+    except XlsrError as error:
+        print(f"xlsr: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@app.command
+def transcribe(
+    files: Annotated[tuple[str, ...], Parameter(name="FILES", negative=())] = (),
+    /,
+    *,
+    manifest: Path | None = None,
+    model: str = "default",
+    language: str | None = None,
+    output_dir: Annotated[Path | None, Parameter(alias="-o")] = None,
+    output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "txt",
+    timestamps: Timestamps = "char",
+    engine: Literal["auto", "openvino", "torch"] = "auto",
+    device: str = "auto",
+    threads: int = 0,
+    batch_seconds: float = 120.0,
+) -> int:
+    """Turn recordings into text.
+
+    Args:
+        files: recordings, folders of recordings, or - for stdin.
+        manifest: a JSON-lines list of recordings, in place of files.
+        model: a model folder; default is the model that ships with the package.
+        language: for models of several vocabularies.
+        output_dir: write one file a recording here instead of printing.
+        output_format: what is written; all writes every format (with output_dir).
+        timestamps: how deep the times in json go.
+        engine: openvino runs an exported graph, torch the weights.
+        device: cpu, cuda, or auto.
+        threads: CPU threads; 0 leaves the choice to the engine.
+        batch_seconds: seconds of audio computed at once.
+    """
+    from xlsr.recognizer import Failure, load_model
+
+    inputs = list(_inputs(files, manifest))
+    if not inputs:
+        print("xlsr: nothing to transcribe: name files or folders, - for stdin, or --manifest", file=sys.stderr)
+        return 2
+    if output_format == "all" and output_dir is None:
+        print("xlsr: --output_format all needs --output_dir", file=sys.stderr)
+        return 2
+    recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
+    _introduce(recognizer)
+    failures: list[Failure] = []
+    for result in recognizer.transcribe_many(inputs, batch_seconds=batch_seconds, timestamps=timestamps):
+        if isinstance(result, Failure):
+            failures.append(result)
+            print(f"xlsr: {result.error}", file=sys.stderr)
+        else:
+            _emit(result, output_format, output_dir)
+    if failures and len(inputs) > 1:
+        print(f"xlsr: {len(failures)} of {len(inputs)} recordings failed", file=sys.stderr)
+    return 1 if failures else 0
+
+
+@app.command
+def finetune(
+    recipe: Path,
+    /,
+    *overrides: Annotated[str, Parameter(name="--TABLE.KEY VALUE", allow_leading_hyphen=True)],
+    out: Annotated[Path, Parameter(alias="-o")],
+    resume: bool = False,
+) -> int:
+    """Fine-tune a CTC model by a TOML recipe; any of its keys can be overridden: --optim.lr 1e-4.
+
+    Args:
+        recipe: the TOML file.
+        out: folder of the run; its best/ is the model.
+        resume: go on with the run in out.
+        overrides: recipe keys with their values.
+    """
+    from xlsr.errors import require
+
+    require("torch", "train", "training")
+    from xlsr.training.finetune import finetune as run
+
+    result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
+    print(result.folder)
+    return 0
+
+
+@app.command
+def export(format: Literal["openvino", "onnx"], model: str, out: Path, /, *, tolerance: float = 1e-3) -> int:
+    """Export a model's network as a graph, beside a copy of the model.
+
+    Args:
+        format: the graph's runtime.
+        model: a model folder.
+        out: the folder to write; the model's own folder adds the graph to it.
+        tolerance: largest accepted difference of a log-probability from torch's.
+    """
+    from xlsr.errors import require
+
+    require("torch", "torch", "exporting")
+    from xlsr.export.graph import export as run
+
+    receipt = run(format, model, out, tolerance=tolerance)
+    print(receipt.path)
+    print(
+        f"xlsr: {receipt.megabytes} MB; largest difference from torch {receipt.largest_difference:.2g} "
+        f"(at most {receipt.tolerance:.2g} was accepted)",
+        file=sys.stderr,
+    )
+    return 0
+
+
+@app.command
+def info(model: str = "default", /) -> int:
+    """Say what a model is: architecture, parameters, vocabulary, licence, problems.
+
+    Args:
+        model: a model folder.
+    """
+    from xlsr.checkpoint.summary import info as describe
+
+    print(describe(model))
+    return 0
+
+
+def _parse_overrides(tokens: tuple[str, ...]) -> dict[str, Json]:
+    """`--optim.lr 1e-4` or `--optim.lr=1e-4` -> {"optim.lr": 0.0001}; values are TOML, bare words are strings."""
+    import tomllib
+
+    from xlsr.errors import RecipeError
+
+    words = [part for token in tokens for part in (token.split("=", 1) if token.startswith("--") else [token])]
+    parsed: dict[str, Json] = {}
+    for key, value in zip(words[::2], [*words[1::2], None], strict=False):
+        name = key.removeprefix("--")
+        if not key.startswith("--") or "." not in name or value is None:
+            raise RecipeError(f"{key!r} is not understood; recipe keys are overridden as --table.key value")
+        try:
+            parsed[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed[name] = value
+    return parsed
+
+
+def _inputs(files: tuple[str, ...], manifest: Path | None) -> Iterator[str | Path]:
+    """Every recording that was named: files as they are, folders by their sound files, manifests by their rows."""
+    from xlsr.audio import SUFFIXES
+
+    for name in files:
+        path = Path(name)
+        if name != "-" and path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        else:
+            yield name
+    if manifest is not None:
+        from xlsr.data.manifest import read_manifest
+
+        yield from (utterance.audio for utterance in read_manifest(manifest))
+
+
+def _introduce(recognizer: Recognizer) -> None:
+    """Say on stderr which model speaks, and what it can do."""
+    description = recognizer.description
+    about = description.extras.get("summary", f"{recognizer.tokenizer.size} symbols")
+    print(f"xlsr: model {description.name} ({recognizer.engine.name}): {about}", file=sys.stderr)
+
+
+def _emit(transcript: Transcript, output_format: OutputFormat, output_dir: Path | None) -> None:
+    from xlsr.results import OUTPUT_FORMATS, format_transcript
+
+    if output_dir is None:
+        sys.stdout.write(format_transcript(transcript, output_format).rstrip("\n") + "\n")
+        sys.stdout.flush()
+        return
+    output_dir.mkdir(parents=True, exist_ok=True)
+    stem = Path(transcript.audio or "audio").stem if transcript.audio != "<stdin>" else "stdin"
+    for kind in OUTPUT_FORMATS if output_format == "all" else (output_format,):
+        transcript.write(output_dir / f"{stem}.{kind}")

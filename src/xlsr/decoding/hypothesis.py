@@ -1,0 +1,116 @@
+"""What a decoder returns: tokens with the frames they fill and their scores, and the words they spell. Floor 2.
+
+Every decoder, and forced alignment, ends in these types; `words_of` takes them to seconds. Does not know log
+probabilities (the decoders do) or output formats (`results`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from xlsr.results import Character, Word
+from xlsr.tokenizer import Tokenizer
+
+FRAME_SECONDS = 0.02  # 320 samples at 16 kHz
+
+
+@dataclass(frozen=True)
+class TokenSpan:
+    """One token and the frames it fills.
+
+    Attributes:
+        id: of the vocabulary; never the blank.
+        start: first frame.
+        end: frame after the last.
+        score: mean natural log-probability of the token over its frames.
+    """
+
+    id: int
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One way to read an utterance.
+
+    Attributes:
+        spans: its tokens in order of time.
+        score: what the decoder ranks by; for the best path, the log-probability of all frames on it.
+        acoustic_score: the network's part of `score`, where a decoder adds others.
+        lm_score: the language model's part of `score`.
+    """
+
+    spans: tuple[TokenSpan, ...]
+    score: float
+    acoustic_score: float | None = None
+    lm_score: float | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Label ids; decode them with `group=False`, since repetitions are real."""
+        return tuple(span.id for span in self.spans)
+
+
+def words_of(
+    hypothesis: Hypothesis,
+    tokenizer: Tokenizer,
+    *,
+    frame_seconds: float = FRAME_SECONDS,
+    offset_seconds: float = 0.0,
+) -> list[Word]:
+    """Group the tokens of a hypothesis into words with times and probabilities.
+
+    A word reaches from its first token's first frame to its last token's last frame. Its score is the exponential of
+    the mean of its tokens' scores. Of a phone model each phone is a word of its own, without characters.
+
+    Args:
+        hypothesis: of log-probabilities over this tokenizer's vocabulary.
+        tokenizer: names the symbols and the word delimiter.
+        frame_seconds: seconds a frame.
+        offset_seconds: time of the first frame in the recording.
+    """
+    delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
+
+    def character(span: TokenSpan) -> Character:
+        return Character(
+            text=_symbol(tokenizer, span),
+            start=offset_seconds + span.start * frame_seconds,
+            end=offset_seconds + span.end * frame_seconds,
+            score=_probability([span]),
+        )
+
+    words = []
+    for group in _groups(hypothesis.spans, delimiter, is_phones=tokenizer.is_phones):
+        characters = tuple(character(span) for span in group)
+        text = "".join(tokenizer.symbol(span.id) for span in group)
+        words.append(
+            Word(
+                text=text.lower() if tokenizer.lowercase else text,
+                start=characters[0].start,
+                end=characters[-1].end,
+                score=_probability(group),
+                characters=() if tokenizer.is_phones else characters,
+            )
+        )
+    return words
+
+
+def _groups(spans: Iterable[TokenSpan], delimiter: int | None, *, is_phones: bool) -> list[list[TokenSpan]]:
+    if is_phones:
+        return [[span] for span in spans if span.id != delimiter]
+    runs = groupby(spans, key=lambda span: span.id == delimiter)
+    return [list(run) for is_delimiter, run in runs if not is_delimiter]
+
+
+def _symbol(tokenizer: Tokenizer, span: TokenSpan) -> str:
+    symbol = tokenizer.symbol(span.id)
+    return symbol.lower() if tokenizer.lowercase else symbol
+
+
+def _probability(spans: list[TokenSpan]) -> float:
+    return min(1.0, math.exp(sum(span.score for span in spans) / len(spans)))

@@ -1,0 +1,1 @@
+"""Engines turn waveforms into log-probabilities; everything above them is NumPy. Floor 3."""

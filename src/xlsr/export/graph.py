@@ -1,0 +1,147 @@
+"""A CTC network as a graph with any batch and any length: (waveforms, lengths) -> log_probs.
+
+Waveforms come normalised, as the network takes them; lengths are samples and are handled inside the graph, so that a
+padded batch gives the frames of single utterances there too. Every export is compared with torch before it counts.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from xlsr.checkpoint.folder import find_model, write_description
+from xlsr.checkpoint.hf import load_ctc, save_ctc
+from xlsr.errors import ExportError, require
+from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
+
+GraphFormat = Literal["openvino", "onnx"]
+GRAPH_PATHS: dict[GraphFormat, str] = {"openvino": "openvino/model.xml", "onnx": "model.onnx"}
+
+Runner = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What an export was measured to be.
+
+    Attributes:
+        format: "openvino" or "onnx".
+        path: the graph.
+        megabytes: of the graph with its weights.
+        largest_difference: of log-probabilities from torch's, over valid frames.
+        tolerance: that was allowed.
+    """
+
+    format: GraphFormat
+    path: Path
+    megabytes: float
+    largest_difference: float
+    tolerance: float
+
+
+class _Graph(nn.Module):
+    def __init__(self, model: Wav2Vec2ForCTC) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        return self.model.log_probs(waveforms, lengths)[0]
+
+
+def export(format: GraphFormat, model: Path | str, out: Path, *, tolerance: float = 1e-3) -> Receipt:
+    """Export a model folder's network into a folder that `load_model` takes.
+
+    Args:
+        format: "openvino" or "onnx".
+        model: the source folder.
+        out: the folder to write; may be the source itself, to which the graph is then added.
+        tolerance: largest difference of a log-probability from torch's that is accepted.
+
+    Raises:
+        ExportError: the graph differs from torch by more; nothing of it is left.
+    """
+    source = find_model(model)
+    description, network = load_ctc(source)
+    path = out / GRAPH_PATHS[format]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    runner = _write_openvino(network, path) if format == "openvino" else _write_onnx(network, path)
+    difference = largest_difference(network, runner)
+    if not difference <= tolerance:
+        shutil.rmtree(path.parent) if format == "openvino" else path.unlink()
+        raise ExportError(
+            f"the {format} graph differs from torch by {difference:.2g}; at most {tolerance:.2g} is wanted"
+        )
+    if out.resolve() != source.resolve():
+        write_description(description, out)
+        save_ctc(description, network, out)
+    size = sum(file.stat().st_size for file in path.parent.glob(f"{path.stem}.*")) / 1e6
+    return Receipt(format, path, round(size, 2), difference, tolerance)
+
+
+def largest_difference(model: Wav2Vec2ForCTC, runner: Runner) -> float:
+    """Largest difference of a graph's log-probabilities from torch's, over a padded batch and single utterances."""
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for sizes in ([16000, 9000, 400], [30000], [4321]):
+        lengths = np.array(sizes, dtype=np.int64)
+        waveforms = rng.standard_normal((len(sizes), max(sizes))).astype(np.float32)
+        waveforms[np.arange(max(sizes)) >= lengths[:, None]] = 0.0
+        with torch.inference_mode():
+            wanted = model.log_probs(torch.from_numpy(waveforms), torch.from_numpy(lengths))[0].numpy()
+        found = runner(waveforms, lengths)
+        for row, size in enumerate(sizes):
+            frames = model.config.num_frames(size)
+            worst = max(worst, float(np.abs(found[row, :frames] - wanted[row, :frames]).max()))
+    return worst
+
+
+def _example(model: Wav2Vec2ForCTC) -> tuple[Tensor, Tensor]:
+    return torch.randn(2, 16000), torch.tensor([16000, 12000])
+
+
+def _write_openvino(model: Wav2Vec2ForCTC, path: Path) -> Runner:
+    import openvino
+
+    graph = openvino.convert_model(
+        _Graph(model), example_input=_example(model), input=[("waveforms", [-1, -1]), ("lengths", [-1])]
+    )
+    graph.inputs[0].get_tensor().set_names({"waveforms"})
+    graph.inputs[1].get_tensor().set_names({"lengths"})
+    graph.outputs[0].get_tensor().set_names({"log_probs"})
+    openvino.save_model(graph, path, compress_to_fp16=False)
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(waveforms: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = compiled({"waveforms": waveforms, "lengths": lengths})["log_probs"]
+        return found
+
+    return run
+
+
+def _write_onnx(model: Wav2Vec2ForCTC, path: Path) -> Runner:
+    require("onnx", "export", "ONNX export")
+    require("onnxscript", "export", "ONNX export")
+    runtime = require("onnxruntime", "export", "checking an ONNX export")
+    batch, samples = torch.export.Dim("batch"), torch.export.Dim("samples", min=400)
+    program = torch.onnx.export(
+        _Graph(model).eval(), _example(model), dynamo=True, verbose=False,
+        input_names=["waveforms", "lengths"], output_names=["log_probs"],
+        dynamic_shapes={"waveforms": {0: batch, 1: samples}, "lengths": {0: batch}},
+    )  # fmt: skip
+    assert program is not None
+    program.save(path)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(waveforms: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = session.run(["log_probs"], {"waveforms": waveforms, "lengths": lengths})[0]
+        return found
+
+    return run

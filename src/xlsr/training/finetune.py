@@ -1,0 +1,42 @@
+"""Fine-tuning with CTC, from a recipe to a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from xlsr.config import Json
+from xlsr.training.recipe import read_recipe
+from xlsr.training.tasks import CTCTask
+from xlsr.training.trainer import Result, Trainer
+
+
+def finetune(
+    recipe: Path | str, out: Path | str, *, overrides: Mapping[str, Json] | None = None, resume: bool = False
+) -> Result:
+    """Fine-tune a CTC model by a recipe.
+
+    Args:
+        recipe: the TOML file.
+        out: folder of the run; `best/` in it is the model with the lowest development WER.
+        overrides: dotted recipe keys to values, such as `{"optim.lr": 1e-4}`.
+        resume: go on with the run in `out`.
+
+    Raises:
+        RecipeError: the recipe is not understood.
+        TrainingError: the run cannot start, or its loss is no longer finite.
+    """
+    read = read_recipe(recipe, overrides)
+    task = CTCTask(read)
+    console = Console(stderr=True)
+    parameters = sum(p.numel() for p in task.model.parameters())
+    hours = sum(u.duration for u in task.train) / 3600
+    console.print(
+        f"{parameters / 1e6:.1f} M parameters, {task.tokenizer.size} symbols; "
+        f"{len(task.train)} utterances ({hours:.2f} h) to train, {len(task.dev)} to choose by"
+    )
+    for reason, count in task.dropped.items():
+        console.print(f"{count} training utterances dropped: {reason}")
+    return Trainer(task, read, Path(out)).run(resume=resume)

@@ -1,0 +1,49 @@
+"""The command line is the Python interface: same names, same defaults, same choices."""
+
+import inspect
+import typing
+
+import pytest
+
+import xlsr
+from xlsr import cli
+from xlsr.recognizer import EngineName, Recognizer
+from xlsr.results import OUTPUT_FORMATS, Timestamps
+
+PUBLIC = [xlsr.load_model, Recognizer.transcribe_many, xlsr.export, xlsr.finetune, xlsr.info]
+
+
+def defaults(function) -> dict[str, object]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+@pytest.mark.parametrize(
+    ("verb", "functions"),
+    [
+        (cli.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
+        (cli.export, [xlsr.export]),
+        (cli.info, [xlsr.info]),
+    ],
+)
+def test_options_have_the_defaults_of_the_functions(verb, functions) -> None:
+    options = defaults(verb)
+    for function in functions:
+        for name, default in defaults(function).items():
+            assert name in options, f"{verb.__name__} lacks --{name}"
+            assert options[name] == default, f"--{name} of {verb.__name__}"
+
+
+def test_choices_are_the_same() -> None:
+    hints = typing.get_type_hints(cli.transcribe)
+    assert typing.get_args(hints["engine"]) == typing.get_args(EngineName)
+    assert typing.get_args(hints["timestamps"]) == typing.get_args(Timestamps)
+    assert set(typing.get_args(typing.get_args(cli.OutputFormat)[0]) or typing.get_args(cli.OutputFormat)) == {
+        *OUTPUT_FORMATS, "all",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["transcribe", "finetune", "export", "info"])
+def test_every_verb_explains_itself(verb: str, capsys) -> None:
+    cli.app([verb, "--help"], result_action="return_value")
+    assert "Usage" in capsys.readouterr().out

@@ -1,0 +1,45 @@
+"""`import xlsr`, `xlsr --help` and transcription with an exported model never load torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "onnx", "onnxruntime")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after running the code."""
+    report = "import sys; print(*sorted({m.split('.')[0] for m in sys.modules}), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def test_import_loads_nothing_heavy() -> None:
+    assert not loaded_by("import xlsr") & {*HEAVY, "numpy", "openvino", "av", "soundfile"}
+
+
+def test_help_loads_neither_torch_nor_numpy() -> None:
+    loaded = loaded_by("import sys; sys.argv = ['xlsr', '--help']\nimport xlsr.cli; xlsr.cli.main()")
+    assert "cyclopts" in loaded
+    assert not loaded & {*HEAVY, "numpy", "openvino"}
+
+
+@pytest.mark.parametrize("module", ["recognizer", "results", "tokenizer", "metrics", "decoding.greedy", "cli"])
+def test_the_upper_half_loads_no_torch(module: str) -> None:
+    assert not loaded_by(f"import xlsr.{module}") & {*HEAVY}
+
+
+def test_transcription_with_the_shipped_model_loads_no_torch(repository) -> None:
+    code = f"import xlsr; print(xlsr.load_model().transcribe({str(repository / 'examples' / 'digits.wav')!r}).text)"
+    loaded = loaded_by(code)
+    assert "openvino" in loaded
+    assert not loaded & {*HEAVY}
+
+
+def test_no_telemetry_is_loaded(repository) -> None:
+    code = f"import xlsr; xlsr.load_model().transcribe({str(repository / 'examples' / 'digits.wav')!r})"
+    assert "openvino_telemetry" not in loaded_by(code)

@@ -1,0 +1,63 @@
+"""Error counts against jiwer."""
+
+from __future__ import annotations
+
+import jiwer
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xlsr.metrics import ErrorCounts, cer, char_errors, token_errors, wer, word_errors
+
+texts = st.lists(st.sampled_from(["a", "b", "ab", "é", "  "]), max_size=8).map(" ".join)
+pairs = st.lists(st.tuples(texts, texts), min_size=1, max_size=4)
+
+
+def counts_of(output: jiwer.WordOutput | jiwer.CharacterOutput) -> ErrorCounts:
+    return ErrorCounts(output.substitutions, output.deletions, output.insertions, output.hits)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pairs)
+def test_word_errors_equal_jiwer(pairs: list[tuple[str, str]]) -> None:
+    references, hypotheses = map(list, zip(*pairs, strict=True))
+    counts = sum((word_errors(*pair) for pair in pairs), ErrorCounts())
+    wanted = jiwer.process_words(references, hypotheses)
+    assert counts == counts_of(wanted)
+    assert wer(references, hypotheses) == pytest.approx(wanted.wer)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pairs)
+def test_char_errors_equal_jiwer(pairs: list[tuple[str, str]]) -> None:
+    references, hypotheses = map(list, zip(*pairs, strict=True))
+    counts = sum((char_errors(*pair) for pair in pairs), ErrorCounts())
+    wanted = jiwer.process_characters(references, hypotheses)
+    assert counts == counts_of(wanted)
+    assert cer(references, hypotheses) == pytest.approx(wanted.cer)
+
+
+def test_counts_of_a_hand_computed_case() -> None:
+    counts = word_errors("a b c d e f", "x a b c e g")
+    assert counts == ErrorCounts(substitutions=1, deletions=1, insertions=1, hits=4)
+    assert (counts.length, counts.errors, counts.rate) == (6, 3, 0.5)
+
+
+def test_empty_reference_counts_insertions_as_jiwer_does() -> None:
+    assert wer("", "a b") == jiwer.wer("", "a b") == 2
+    assert wer("", "") == jiwer.wer("", "") == 0
+    assert wer("a b", "") == 1
+    assert wer(["", "a b"], ["c", "a b"]) == jiwer.wer(["", "a b"], ["c", "a b"]) == 0.5
+
+
+def test_no_utterances_have_no_errors() -> None:
+    assert wer([], []) == cer([], []) == 0
+
+
+def test_any_tokens_can_be_counted() -> None:
+    assert token_errors(("oʊ", "t"), ("oʊ", "d", "t")) == ErrorCounts(0, 0, 1, 2)
+
+
+def test_unequal_numbers_of_texts_are_named() -> None:
+    with pytest.raises(ValueError, match="2 references but 1 hypotheses"):
+        wer(["a", "b"], ["a"])

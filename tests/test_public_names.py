@@ -1,0 +1,33 @@
+"""What `xlsr` offers is what it says it offers."""
+
+import importlib
+import inspect
+
+import pytest
+
+import xlsr
+
+
+@pytest.mark.parametrize("name", xlsr.__all__)
+def test_every_public_name_loads_and_is_documented(name: str) -> None:
+    value = getattr(xlsr, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert inspect.getdoc(value), f"xlsr.{name} has no docstring"
+        assert value.__module__.startswith("xlsr.")
+
+
+def test_public_names_are_stable() -> None:
+    assert set(xlsr.__all__) == {
+        "Character", "Failure", "Phone", "Recognizer", "Segment", "Tokenizer", "Transcript", "Wav2Vec2Config", "Word",
+        "XlsrError", "__version__", "cer", "export", "finetune", "info", "load_audio", "load_model", "read_manifest",
+        "wer",
+    }  # fmt: skip
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = xlsr.nonsense
+
+
+def test_dir_lists_the_public_names() -> None:
+    assert set(xlsr.__all__) <= set(dir(importlib.import_module("xlsr")))
