@@ -1,6 +1,7 @@
 """What every test may ask for: the corpora and the reference, which lie beside the repository or are skipped."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,22 @@ def reference(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def corpora(shared: Path) -> Path:
     return shared / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """A folder of a tiny random model with its weights and an OpenVINO graph."""
+    from tests.models import tiny
+    from xlsr.checkpoint.folder import Description
+    from xlsr.checkpoint.hf import save_ctc
+    from xlsr.export.graph import export
+    from xlsr.tokenizer import Tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    model = tiny("large")
+    tokenizer = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"])
+    save_ctc(Description(model.config, tokenizer, extras={"name": "tiny"}), model, folder)
+    with warnings.catch_warnings():  # torch's exporter warns of its own parts
+        warnings.simplefilter("ignore")
+        export("openvino", folder, folder)
+    return folder

@@ -64,11 +64,11 @@ class Speaker:
     strings: list[Clip]
 
     def draw(self, words: int, rng: np.random.Generator) -> Clip:
-        """Draw a clip of at most so many words: three in ten a fluent string, otherwise any digit equally often."""
+        """Draw a clip of at most so many words: three in ten a fluent string, else any digit equally often."""
         fluent = [clip for clip in self.strings if len(clip.words) <= words]
         if fluent and rng.random() < 0.3:
             return pick(fluent, rng)
-        return pick(self.digits[pick(DIGITS, rng)], rng)
+        return pick(self.digits[pick(sorted(self.digits), rng)], rng)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def resample(samples: Samples, rate: float, to: float) -> Samples:
 
 
 def read_speakers(folder: Path, split: str) -> list[Speaker]:
-    """Read a corpus of digits, sorted by speaker; a voice without all ten digits is left out of training only."""
+    """Read the speakers of a split, sorted by name; whoever says no digit alone is refused."""
     speakers: dict[str, Speaker] = {}
     for row, samples in read_rows(folder, split):
         words = tuple(row["text"].split())
@@ -118,7 +118,9 @@ def read_speakers(folder: Path, split: str) -> list[Speaker]:
         speaker = speakers.setdefault(row["speaker"], Speaker(row["speaker"], {}, []))
         clip = Clip(words, samples, narrow=int(row["sample_rate"]) < RATE)
         (speaker.strings if len(words) > 1 else speaker.digits.setdefault(words[0], [])).append(clip)
-    return [speakers[name] for name in sorted(speakers) if len(speakers[name].digits) == len(DIGITS)]
+    if silent := [name for name, speaker in speakers.items() if not speaker.digits]:
+        raise ValueError(f"{folder}/manifest.jsonl: {silent} say no digit alone: give each a clip of one word")
+    return [speakers[name] for name in sorted(speakers)]
 
 
 def read_corpus(options: argparse.Namespace) -> Corpus:
@@ -256,7 +258,7 @@ def draw_noise(length: int, corpus: Corpus, rng: np.random.Generator) -> Samples
     """Draw a noise of a kind: half of them from files where there are any, else white to brown, or babble."""
     if corpus.noises and rng.random() < 0.5:
         noise = pick(corpus.noises, rng)
-        return noise[(np.arange(length) + rng.integers(len(noise))) % len(noise)]
+        return np.take(noise, (np.arange(length) + rng.integers(len(noise))) % len(noise))
     if rng.random() < 0.3:
         return babble(length, corpus.recorded + corpus.synthetic, rng)
     return coloured_noise(length, pick((0.0, 1.0, float(rng.uniform(0, 2))), rng), rng)
@@ -353,7 +355,7 @@ def write_evaluation(split: str, options: argparse.Namespace) -> None:
     singles = [
         write_clip(out, f"{split}-single/{speaker.name}-{word}-{take:02d}", clip.samples, [word], speaker.name)
         for speaker in speakers
-        for word in DIGITS
+        for word in sorted(speaker.digits)
         for take, clip in enumerate(speaker.digits[word])
     ]
     write_manifest(out / f"{split}-single.jsonl", singles)

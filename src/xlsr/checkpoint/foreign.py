@@ -17,7 +17,7 @@ class Foreign:
     Attributes:
         format: "fairseq", "torchaudio", "tensorflow", "flax".
         config: the architecture, read from the file.
-        weights: Hugging Face name -> tensor, with the prefix of the model class ("wav2vec2.") and `weight_g`/`weight_v`.
+        weights: Hugging Face name -> tensor, with the model's prefix ("wav2vec2.") and `weight_g`, `weight_v`.
         tokenizer: the vocabulary, where the file or its folder holds one.
         normalizes: whether the model wants waveforms of zero mean and unit variance.
         unused: tensors of the file that have no place in our networks by design, with the reason.

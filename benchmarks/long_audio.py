@@ -1,0 +1,77 @@
+"""Long recordings: what windows change, and how much memory an hour takes.
+
+    python benchmarks/long_audio.py RECORDING [--model default] [--minutes 60]
+
+1. The first five minutes at once against the same in windows: differences of probabilities, frames whose best symbol
+   differs, and the text.
+2. Peak memory of a fresh process for ten seconds and for the recording repeated to `--minutes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import xlsr
+from xlsr import recognizer as module
+
+PEAK = (
+    "import resource, sys, time, xlsr\n"
+    "model = xlsr.load_model(sys.argv[2]); started = time.perf_counter()\n"
+    "text = model.transcribe(sys.argv[1]).text\n"
+    "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+    "print(f'{peak:.0f} {time.perf_counter() - started:.2f} {len(text.split())}')"
+)
+
+
+def compare_windows(model: xlsr.Recognizer, waveform: np.ndarray) -> None:
+    """Print how far windowed log-probabilities lie from those of the whole."""
+    windowed, words = model.log_probs(waveform), model.transcribe(waveform).text
+    kept, module.WINDOW_FRAMES = module.WINDOW_FRAMES, len(waveform)
+    whole, whole_words = model.log_probs(waveform), model.transcribe(waveform).text
+    module.WINDOW_FRAMES = kept
+    assert windowed.shape == whole.shape
+    difference = np.abs(np.exp(windowed) - np.exp(whole)).max(-1)
+    flips = (windowed.argmax(-1) != whole.argmax(-1)).mean()
+    print(f"{len(waveform) / 16_000:.0f} s in windows of {module.WINDOW_FRAMES / 50:g} s with {module.CONTEXT_FRAMES / 50:g} s "
+          f"of context, against the whole: probabilities differ by {difference.mean():.2g} on average, "
+          f"{np.quantile(difference, 0.99):.2g} at the 99th percentile, {difference.max():.2g} at most; "
+          f"{flips:.2%} of frames change their best symbol; word differences "
+          f"{xlsr.wer(whole_words, words):.2%} of {len(whole_words.split())} words")  # fmt: skip
+
+
+def peak(path: Path, model: str) -> tuple[float, float, int]:
+    """Peak MiB, seconds and words of transcribing a file in a fresh process."""
+    done = subprocess.run([sys.executable, "-c", PEAK, str(path), model], capture_output=True, text=True, check=True)
+    memory, seconds, words = done.stdout.split()
+    return float(memory), float(seconds), int(words)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recording", type=Path)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    arguments = parser.parse_args()
+    waveform = xlsr.load_audio(arguments.recording)
+    five = np.resize(waveform, 300 * 16_000)
+    compare_windows(xlsr.load_model(arguments.model), five)
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = Path(folder) / "short.flac", Path(folder) / "long.flac"
+        soundfile.write(short, five[: 10 * 16_000], 16_000)
+        with soundfile.SoundFile(long, "w", 16_000, 1) as file:
+            for _ in range(round(arguments.minutes / 5)):
+                file.write(five)
+        first, second = peak(short, arguments.model), peak(long, arguments.model)
+    print(f"peak memory: {first[0]:.0f} MiB for 10 s, {second[0]:.0f} MiB for {arguments.minutes:g} min "
+          f"(+{second[0] - first[0]:.0f}); {arguments.minutes * 60 / second[1]:.0f} x real time, {second[2]} words")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The command as users run it: what it prints where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.malformed import malformed_files, tone, wave_bytes
+
+
+def run(
+    *arguments: str | Path, stdin: bytes | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "xlsr", *map(str, arguments)],
+        input=stdin, capture_output=True, check=False, timeout=180, cwd=cwd, env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(scope="module")
+def digits(repository) -> Path:
+    return repository / "examples" / "digits.wav"
+
+
+def test_the_shipped_model_transcribes_the_example(digits) -> None:
+    done = run("transcribe", digits)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (digits.with_suffix(".txt")).read_text()
+    assert "xlsr-digits" in done.stderr
+    assert "openvino" in done.stderr
+
+
+def test_stdin_is_read(digits) -> None:
+    done = run("transcribe", "-", stdin=digits.read_bytes())
+    assert (done.returncode, done.stdout) == (0, digits.with_suffix(".txt").read_text())
+
+
+@pytest.mark.parametrize("spelling", ["--output_format", "--output-format", "-f"])
+def test_json_is_whispers_superset(digits, spelling: str) -> None:
+    done = run("transcribe", digits, spelling, "json")
+    result = json.loads(done.stdout)
+    assert result["text"] == digits.with_suffix(".txt").read_text().strip()
+    word = result["segments"][0]["words"][0]
+    assert {"word", "start", "end", "score"} <= word.keys()
+
+
+def test_every_format_is_written_to_a_folder(digits, tmp_path) -> None:
+    done = run("transcribe", digits, "-f", "all", "-o", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"digits.{kind}" for kind in ("txt", "json", "jsonl", "srt", "vtt", "tsv")
+    }
+
+
+def test_malformed_inputs_are_named_and_the_good_ones_transcribed(digits, tmp_path) -> None:
+    bad = malformed_files(tmp_path)
+    assert len(bad) >= 20
+    done = run("transcribe", digits, *bad.values(), digits, "-f", "jsonl")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    good = [row for row in rows if "text" in row]
+    assert [row["text"] for row in good] == [digits.with_suffix(".txt").read_text().strip()] * 2
+    for path in bad.values():
+        assert str(path) in done.stderr, f"{path.name} is not named"
+    assert f"{len(bad)} of {len(bad) + 2} recordings failed" in done.stderr
+
+
+def test_each_malformed_input_alone_exits_with_one(tmp_path) -> None:
+    for name, path in list(malformed_files(tmp_path).items())[:3]:
+        done = run("transcribe", path)
+        assert (done.returncode, done.stdout) == (1, ""), name
+        assert "Traceback" not in done.stderr
+
+
+def test_silence_is_an_empty_line(tmp_path) -> None:
+    silence = tmp_path / "silence.wav"
+    silence.write_bytes(wave_bytes(0 * tone(1.0)))
+    done = run("transcribe", silence)
+    assert (done.returncode, done.stdout) == (0, "\n")
+
+
+def test_folders_and_manifests_are_expanded(digits, tmp_path) -> None:
+    (tmp_path / "sounds").mkdir()
+    for name in ("b.wav", "a.wav", "notes.md"):
+        (tmp_path / "sounds" / name).write_bytes(digits.read_bytes())
+    manifest = tmp_path / "list.jsonl"
+    manifest.write_text(json.dumps({"audio": "sounds/b.wav", "duration": 1.0}) + "\n")
+    done = run("transcribe", tmp_path / "sounds", "--manifest", manifest, "-f", "jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(row["audio"]).name for row in rows] == ["a.wav", "b.wav", "b.wav"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["transcribe"], 2, "nothing to transcribe"),
+        (["transcribe", "x.wav", "-f", "doc"], 2, "doc"),
+        (["transcribe", "x.wav", "--bogus"], 2, "bogus"),
+        (["transcribe", "x.wav", "-f", "all"], 2, "--output_dir"),
+        (["transcribe", "x.wav", "--model", "nowhere"], 1, "nowhere"),
+        (["bogus"], 2, "bogus"),
+        (["finetune", "missing.toml", "-o", "out"], 1, "missing.toml"),
+        (["finetune", "missing.toml", "-o", "out", "--lr", "3"], 1, "--table.key"),
+        (["info", "nowhere"], 1, "nowhere"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(arguments, status: int, message: str, tmp_path) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_info_describes_the_shipped_model() -> None:
+    done = run("info")
+    assert done.returncode == 0
+    for part in ("xlsr-digits", "CC BY-SA 4.0", "openvino/model.xml", "problems     none"):
+        assert part in done.stdout
+
+
+def test_version() -> None:
+    assert run("--version").stdout.startswith("xlsr 0.")
+
+
+def test_the_whole_path_through_the_command(tiny_folder, tmp_path) -> None:
+    done = run("export", "openvino", tiny_folder, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "out" / "openvino" / "model.xml")
+    assert "largest difference" in done.stderr
+    assert run("info", tmp_path / "out").returncode == 0

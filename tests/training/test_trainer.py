@@ -1,0 +1,119 @@
+"""The loop learns, stops, resumes and saves what transformers reads."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import xlsr
+from tests.models import LARGE, TINY
+from xlsr.errors import TrainingError
+from xlsr.training.finetune import finetune
+from xlsr.training.recipe import read_recipe
+from xlsr.training.tasks import CTCTask
+from xlsr.training.trainer import Trainer
+
+TONES = {"a": 400.0, "b": 1500.0, "c": 3000.0}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Words spelt in tones of 120 ms, which a tiny network learns in seconds."""
+    folder = tmp_path_factory.mktemp("tones")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 48), ("dev", 6)):
+        rows = []
+        for index in range(count):
+            text = "".join(rng.choice(list(TONES), size=rng.integers(2, 6)))
+            parts = [np.sin(2 * np.pi * TONES[letter] * np.arange(1920) / 16_000) for letter in text]
+            gap = np.zeros(640)
+            wave = np.concatenate([gap, *(part for tone in parts for part in (tone, gap))])
+            name = f"{split}{index}.wav"
+            soundfile.write(
+                folder / name, (0.3 * wave + 0.01 * rng.standard_normal(len(wave))).astype("float32"), 16_000
+            )
+            rows.append(json.dumps({"audio": name, "text": text, "duration": len(wave) / 16_000}))
+        (folder / f"{split}.jsonl").write_text("\n".join(rows))
+    architecture = TINY | LARGE | {
+        "num_conv_pos_embeddings": 8, "hidden_dropout": 0.1, "layerdrop": 0.1, "mask_time_prob": 0.1,
+        "mask_time_length": 2, "mask_time_min_masks": 0,
+    }  # fmt: skip
+    architecture.pop("vocab_size")
+    keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in architecture.items())
+    (folder / "recipe.toml").write_text(
+        '[data]\ntrain = "train.jsonl"\ndev = "dev.jsonl"\nbatch_seconds = 8\n'
+        f"[model.architecture]\n{keys}\n[optim]\nlr = 5e-3\nupdates = 12\nweight_decay = 0.01\n"
+        "[run]\neval_every = 6\nthreads = 1\n"
+    )
+    return folder
+
+
+def losses(run) -> list[float]:
+    return [row["loss"] for line in (run / "log.jsonl").read_text().splitlines() if "loss" in (row := json.loads(line))]
+
+
+@pytest.mark.slow
+def test_it_learns_and_the_best_model_transcribes(corpus, tmp_path) -> None:
+    result = finetune(corpus / "recipe.toml", tmp_path, overrides={"optim.updates": 500, "run.eval_every": 100})
+    assert result.figures["cer"] < 0.2
+    model = xlsr.load_model(result.folder)
+    rows = [json.loads(line) for line in (corpus / "dev.jsonl").read_text().splitlines()]
+    texts = [model.transcribe(corpus / row["audio"]).text for row in rows]
+    assert xlsr.cer([row["text"] for row in rows], texts) == pytest.approx(result.figures["cer"], abs=1e-6)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path) -> None:
+    whole = finetune(corpus / "recipe.toml", tmp_path / "whole")
+    task = CTCTask(read_recipe(corpus / "recipe.toml"))
+    step, calls = task.step, iter(range(100))
+
+    def dying(batch, update):
+        if next(calls) == 8:
+            raise KeyboardInterrupt
+        return step(batch, update)
+
+    task.step = dying
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(task, task.recipe, tmp_path / "parts").run()
+    resumed = finetune(corpus / "recipe.toml", tmp_path / "parts", resume=True)
+    assert resumed.figures == whole.figures
+    assert losses(tmp_path / "parts")[-1] == pytest.approx(losses(tmp_path / "whole")[-1], rel=0.5)
+    first, second = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "parts"))
+    assert first["update"] == second["update"] == 12
+    assert all(torch.equal(value, second["model"][name]) for name, value in first["model"].items())
+
+
+def test_a_run_is_not_overwritten_or_mixed_up(corpus, tmp_path) -> None:
+    finetune(corpus / "recipe.toml", tmp_path, overrides={"optim.updates": 2})
+    with pytest.raises(TrainingError, match="already holds a run"):
+        finetune(corpus / "recipe.toml", tmp_path)
+    with pytest.raises(TrainingError, match="another recipe"):
+        finetune(corpus / "recipe.toml", tmp_path, overrides={"optim.updates": 3}, resume=True)
+
+
+def test_unusable_utterances_are_dropped_by_name_of_the_reason(corpus, tmp_path) -> None:
+    rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()[:3]]
+    for row in rows:
+        row["audio"] = str(corpus / row["audio"])
+    rows[0]["text"], rows[1]["text"], rows[2]["duration"] = None, "a" * 200, 99.0
+    extra = [json.loads(line) | {"audio": str(corpus / f"train{i}.wav")}
+             for i, line in enumerate((corpus / "train.jsonl").read_text().splitlines())]  # fmt: skip
+    manifest = tmp_path / "train.jsonl"
+    manifest.write_text("\n".join(json.dumps(row) for row in rows + extra))
+    task = CTCTask(read_recipe(corpus / "recipe.toml", {"data.train": str(manifest)}))
+    assert task.dropped == {"no text": 1, "more labels than frames": 1, "not between 0.1 and 30.0 s": 1}
+
+
+def test_frozen_parts_do_not_move(corpus, tmp_path) -> None:
+    overrides = {"optim.updates": 3, "model.freeze_feature_encoder": True, "model.freeze_encoder_updates": 2}
+    task = CTCTask(read_recipe(corpus / "recipe.toml", overrides))
+    before = {name: value.clone() for name, value in task.network.state_dict().items()}
+    Trainer(task, task.recipe, tmp_path).run()
+    moved = {name for name, value in task.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert "lm_head.weight" in moved
+    assert "wav2vec2.encoder.layers.0.attention.q_proj.weight" in moved
+    assert not {name for name in moved if "feature_extractor" in name}
