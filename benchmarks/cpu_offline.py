@@ -46,7 +46,7 @@ def systems(size: str, folder: Path, threads: int) -> dict[str, Run]:
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        xlsr.export("openvino", folder, folder)
+        xlsr.export_model("openvino", folder, folder)
 
     def rival(waveform: np.ndarray) -> np.ndarray:
         inputs = extractor(waveform, sampling_rate=16_000, return_tensors="pt")
@@ -81,7 +81,9 @@ def main() -> None:
     print(f"{arguments.size}, {arguments.seconds:g} s of audio, fp32, {arguments.threads} threads, {platform.machine()}; "
           f"torch {torch.__version__}, transformers {transformers.__version__}, openvino {openvino.__version__}")  # fmt: skip
     rival = statistics.median(times["transformers"])
-    print(f"{'system':<15} {'median s':>9} {'min':>7} {'max':>7} {'x real time':>12} {'ratio':>6} {'largest difference':>19}")
+    print(
+        f"{'system':<15} {'median s':>9} {'min':>7} {'max':>7} {'x real time':>12} {'ratio':>6} {'largest difference':>19}"
+    )
     for name, taken in times.items():
         median = statistics.median(taken)
         difference = np.abs(found[name] - found["transformers"]).max()

@@ -39,7 +39,7 @@ def tiny_folder(tmp_path_factory) -> Path:
     from tests.models import tiny
     from xlsr.checkpoint.folder import Description
     from xlsr.checkpoint.hf import save_ctc
-    from xlsr.export.graph import export
+    from xlsr.export.graph import export_model
     from xlsr.tokenizer import Tokenizer
 
     folder = tmp_path_factory.mktemp("tiny")
@@ -48,5 +48,5 @@ def tiny_folder(tmp_path_factory) -> Path:
     save_ctc(Description(model.config, tokenizer, extras={"name": "tiny"}), model, folder)
     with warnings.catch_warnings():  # torch's exporter warns of its own parts
         warnings.simplefilter("ignore")
-        export("openvino", folder, folder)
+        export_model("openvino", folder, folder)
     return folder

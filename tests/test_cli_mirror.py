@@ -10,8 +10,6 @@ from xlsr import cli
 from xlsr.recognizer import EngineName, Recognizer
 from xlsr.results import OUTPUT_FORMATS, Timestamps
 
-PUBLIC = [xlsr.load_model, Recognizer.transcribe_many, xlsr.export, xlsr.finetune, xlsr.info]
-
 
 def defaults(function) -> dict[str, object]:
     parameters = inspect.signature(function).parameters.values()
@@ -22,7 +20,7 @@ def defaults(function) -> dict[str, object]:
     ("verb", "functions"),
     [
         (cli.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
-        (cli.export, [xlsr.export]),
+        (cli.export, [xlsr.export_model]),
         (cli.info, [xlsr.info]),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -116,3 +119,27 @@ def test_a_missing_graph_says_how_to_make_one(tiny_folder, tmp_path) -> None:
 def test_a_missing_model_is_named() -> None:
     with pytest.raises(CheckpointError, match=r"no/such/model"):
         xlsr.load_model("no/such/model")
+
+
+PEAK = (
+    "import resource, sys, xlsr\n"
+    "result = xlsr.load_model(sys.argv[1], threads=2).transcribe(sys.argv[2], timestamps='none')\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, result.duration)"
+)
+
+
+@pytest.mark.slow
+def test_an_hour_takes_little_more_memory_than_ten_seconds(tiny_folder, tmp_path) -> None:
+    peaks = {}
+    for seconds in (10, 3600):
+        path = tmp_path / f"{seconds}.flac"
+        with soundfile.SoundFile(path, "w", 16_000, 1) as file:
+            for _ in range(seconds // 10):
+                file.write(speech(10.0))
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, str(tiny_folder), str(path)], capture_output=True, text=True, check=True
+        )
+        peaks[seconds], duration = map(float, done.stdout.split())
+        assert duration == pytest.approx(seconds, abs=0.05)
+    # Measured: under 100 MiB. The limit of 500 is the project's.
+    assert peaks[3600] - peaks[10] < 500

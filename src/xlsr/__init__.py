@@ -30,7 +30,7 @@ _HOMES = {
     "cer": "xlsr.metrics",
     "read_manifest": "xlsr.data.manifest",
     "finetune": "xlsr.training.finetune",
-    "export": "xlsr.export.graph",
+    "export_model": "xlsr.export.graph",
     "info": "xlsr.checkpoint.summary",
 }
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
     from xlsr.data.manifest import read_manifest as read_manifest
     from xlsr.errors import XlsrError as XlsrError
-    from xlsr.export.graph import export as export
+    from xlsr.export.graph import export_model as export_model
     from xlsr.metrics import cer as cer
     from xlsr.metrics import wer as wer
     from xlsr.recognizer import Failure as Failure

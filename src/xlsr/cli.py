@@ -144,7 +144,7 @@ def export(format: Literal["openvino", "onnx"], model: str, out: Path, /, *, tol
     from xlsr.errors import require
 
     require("torch", "torch", "exporting")
-    from xlsr.export.graph import export as run
+    from xlsr.export.graph import export_model as run
 
     receipt = run(format, model, out, tolerance=tolerance)
     print(receipt.path)

@@ -28,7 +28,7 @@ def source(request, tmp_path):
 
 
 def test_openvino_gives_the_log_probs_of_torch(source, tmp_path) -> None:
-    receipt = graph.export("openvino", source, tmp_path / "out")
+    receipt = graph.export_model("openvino", source, tmp_path / "out")
     assert receipt.largest_difference < 1e-4
     description, model = load_ctc(tmp_path / "out")
     rng = np.random.default_rng(1)
@@ -42,7 +42,7 @@ def test_openvino_gives_the_log_probs_of_torch(source, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_onnx_gives_the_log_probs_of_torch(source, tmp_path) -> None:
-    receipt = graph.export("onnx", source, tmp_path / "out")
+    receipt = graph.export_model("onnx", source, tmp_path / "out")
     assert receipt.path.is_file()
     assert receipt.largest_difference < 1e-4
 
@@ -50,7 +50,7 @@ def test_onnx_gives_the_log_probs_of_torch(source, tmp_path) -> None:
 def test_a_graph_that_differs_is_refused_and_removed(source, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(graph, "largest_difference", lambda model, runner: 0.5)
     with pytest.raises(ExportError, match=r"differs from torch by 0\.5"):
-        graph.export("openvino", source, tmp_path / "out")
+        graph.export_model("openvino", source, tmp_path / "out")
     assert not (tmp_path / "out" / "openvino").exists()
 
 

@@ -57,7 +57,7 @@ class _Graph(nn.Module):
         return self.model.log_probs(waveforms, lengths)[0]
 
 
-def export(format: GraphFormat, model: Path | str, out: Path, *, tolerance: float = 1e-3) -> Receipt:
+def export_model(format: GraphFormat, model: Path | str, out: Path, *, tolerance: float = 1e-3) -> Receipt:
     """Export a model folder's network into a folder that `load_model` takes.
 
     Args:
