@@ -71,7 +71,7 @@ class Recognizer:
         """Load a model.
 
         Args:
-            model: "default", the model that ships with the package, or a model folder.
+            model: "default", the model that ships with the package; a model folder; or a name on the hub.
             engine: "openvino" runs the folder's exported graph, "torch" its weights; "auto" takes the graph if
                 there is one and the device is a CPU.
             device: "cpu", "cuda", ...; "auto" is a GPU if torch is chosen and has one.
@@ -82,7 +82,7 @@ class Recognizer:
             CheckpointError: no such model, or its files do not fit each other.
             MissingDependencyError: torch is needed and not installed.
         """
-        folder = find_model(model)
+        folder = find_model(model, language=language)
         description = read_description(folder, language=language)
         graph = folder / "openvino" / "model.xml"
         if engine == "openvino" and not graph.is_file():

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xlsr.checkpoint.hub import fetch, is_hub_name
 from xlsr.config import Json, JsonObject, Wav2Vec2Config, read_json_object
 from xlsr.errors import CheckpointError, ConfigError
 from xlsr.tokenizer import Tokenizer
@@ -58,15 +59,19 @@ class Description:
         return str(self.folder) if self.folder else "unsaved model"
 
 
-def find_model(model: str | Path) -> Path:
-    """Return the folder of a model: the shipped one for "default", else the folder that was named.
+def find_model(model: str | Path, *, language: str | None = None) -> Path:
+    """Return the folder of a model: the shipped one for "default", a folder, or a name on the hub.
 
     Raises:
-        CheckpointError: there is no such folder, or it holds no config.json.
+        CheckpointError: there is no such folder or name, or the folder holds no config.json.
     """
     folder = DEFAULT_MODEL if str(model) == "default" else Path(model).expanduser()
+    if not folder.exists() and is_hub_name(str(model)):
+        folder = fetch(str(model), language=language)
     if not folder.exists():
-        raise CheckpointError(f"model {model} is not there: neither a folder nor the name of a shipped model (default)")
+        raise CheckpointError(
+            f"model {model} is not there: it is neither a folder, nor a hub name (owner/name), nor default"
+        )
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} has no config.json; a model folder as transformers saves it is wanted")
     return folder
