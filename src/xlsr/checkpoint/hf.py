@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xlsr.checkpoint.folder import Description, read_description, write_description
+from xlsr.checkpoint.keymap import spelt
 from xlsr.config import Wav2Vec2Config, read_json_object
 from xlsr.errors import CheckpointError
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
@@ -23,7 +24,6 @@ from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
 Weights = dict[str, Tensor]
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_SPELLINGS = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 # Parts of a pre-training checkpoint that a CTC model has no use for.
 _PRETRAINING_HEADS = ("quantizer.", "project_q.", "project_hid.")
 
@@ -121,12 +121,7 @@ def _shards(index: Path) -> list[Path]:
 
 def _spelt(weights: Weights) -> Weights:
     """The same tensors with the positional convolution spelt weight_g and weight_v."""
-    renamed: Weights = {}
-    for name, value in weights.items():
-        for new, old in _SPELLINGS.items():
-            name = name.replace(new, old)
-        renamed[name] = value
-    return renamed
+    return {spelt(name): value for name, value in weights.items()}
 
 
 def _some(names: Iterable[str], limit: int = 8) -> str:
