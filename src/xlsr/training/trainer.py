@@ -91,6 +91,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             [{"params": params, "lr": lr, "peak": lr} for params, lr in task.parameter_groups()],
             betas=recipe.optim.betas, eps=recipe.optim.eps, weight_decay=recipe.optim.weight_decay,
+            fused=True,
         )  # fmt: skip
         self.update = 0
         self.best: dict[str, float] = {}
@@ -109,6 +110,8 @@ class Trainer:
         self._prepare(resume)
         if recipe.run.threads:
             torch.set_num_threads(recipe.run.threads)
+        # A network that is sure of its letters has gradients below 1e-38, which cost a CPU ten times the time of zeros.
+        torch.set_flush_denormal(True)
         self.task.model.to(recipe.run.device).train()
         batches, meter = self._batches(), _Meter()
         with Progress(*_COLUMNS, console=self.console, disable=not self.console.is_terminal) as progress:
