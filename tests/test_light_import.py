@@ -40,6 +40,20 @@ def test_transcription_with_the_shipped_model_loads_no_torch(repository) -> None
     assert not loaded & {*HEAVY}
 
 
-def test_no_telemetry_is_loaded(repository) -> None:
-    code = f"import xlsr; xlsr.load_model().transcribe({str(repository / 'examples' / 'digits.wav')!r})"
-    assert "openvino_telemetry" not in loaded_by(code)
+def loaded_modules(code: str) -> set[str]:
+    """Every module that a fresh interpreter has loaded after running the code, by its full name."""
+    report = "\nimport sys; print(*[name for name, module in sys.modules.items() if module is not None])"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_openvino_comes_without_telemetry_and_converter() -> None:
+    loaded = loaded_modules("from xlsr.engines.runtime import openvino; openvino().Core()")
+    assert "openvino" in loaded
+    assert not {name for name in loaded if "telemetry" in name or name.startswith("openvino.tools.ovc")}
+
+
+def test_the_converter_comes_with_an_empty_telemetry() -> None:
+    loaded = loaded_modules("from xlsr.engines.runtime import converter; converter().convert_model")
+    assert "openvino.tools.ovc.telemetry_stub" in loaded
+    assert not {name for name in loaded if name.startswith("openvino_telemetry")}

@@ -156,6 +156,37 @@ def export(format: Literal["openvino", "onnx"], model: str, out: Path, /, *, tol
     return 0
 
 
+@app.command(name="import")
+def import_model(
+    source: str,
+    out: Path,
+    /,
+    *,
+    head: Literal["ctc"] | None = None,
+    vocabulary: Annotated[Path | None, Parameter(alias="--vocab")] = None,
+    language: str | None = None,
+    config: Path | None = None,
+) -> int:
+    """Write a fairseq, torchaudio, TensorFlow, Flax or hub checkpoint as a Hugging Face folder.
+
+    Args:
+        source: a file, a folder, or a name on the hub.
+        out: the folder to write.
+        head: ctc puts a fresh head on an encoder, to be fine-tuned.
+        vocabulary: a folder with vocab.json, for that head.
+        language: for models of several languages.
+        config: a config.json, for files that do not tell their architecture in full.
+    """
+    from xlsr.errors import require
+
+    require("torch", "torch", "importing weights")
+    from xlsr.checkpoint.load import import_model as run
+
+    print(run(source, out, head=head, vocabulary=vocabulary, language=language, config=config), file=sys.stderr)
+    print(out)
+    return 0
+
+
 @app.command
 def info(model: str = "default", /) -> int:
     """Say what a model is: architecture, parameters, vocabulary, licence, problems.

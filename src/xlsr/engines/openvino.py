@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from xlsr.audio import normalize_waveform
+from xlsr.engines.runtime import openvino
 from xlsr.errors import CheckpointError
 
 
@@ -24,7 +24,7 @@ class OpenVINOEngine:
         options: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        core = openvino.Core()
+        core = openvino().Core()
         try:
             self.compiled = core.compile_model(core.read_model(graph), "CPU", options)
         except RuntimeError as error:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xlsr.checkpoint.folder import find_model, write_description
 from xlsr.checkpoint.hf import load_ctc, save_ctc
+from xlsr.engines.runtime import converter, openvino
 from xlsr.errors import ExportError, require
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
 
@@ -114,12 +114,12 @@ def _program(model: Wav2Vec2ForCTC) -> torch.export.ExportedProgram:
 
 
 def _write_openvino(model: Wav2Vec2ForCTC, path: Path) -> Runner:
-    graph = openvino.convert_model(_program(model))
+    graph = converter().convert_model(_program(model))
     graph.inputs[0].get_tensor().set_names({"waveforms"})
     graph.inputs[1].get_tensor().set_names({"lengths"})
     graph.outputs[0].get_tensor().set_names({"log_probs"})
-    openvino.save_model(graph, path, compress_to_fp16=False)
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    openvino().save_model(graph, path, compress_to_fp16=False)
+    compiled = openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(waveforms: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         found: NDArray[np.float32] = compiled({"waveforms": waveforms, "lengths": lengths})["log_probs"]
