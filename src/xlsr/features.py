@@ -46,7 +46,8 @@ def log_mel_features(waveform: NDArray[np.floating]) -> NDArray[np.float32]:
     # The statistics count an odd last window; the sums are taken in float64.
     centred = bands - bands.mean(axis=0)
     centred /= np.sqrt(centred.var(axis=0, ddof=1) + 1e-7)
-    return centred[: frames * STACK].reshape(frames, FEATURE_SIZE).astype(np.float32)
+    features: NDArray[np.float32] = centred[: frames * STACK].reshape(frames, FEATURE_SIZE).astype(np.float32)
+    return features
 
 
 def log_mel(waveform: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -76,12 +77,13 @@ def _log_mel(windows: NDArray[np.float32]) -> NDArray[np.float64]:
 @cache
 def _triangles() -> NDArray[np.float64]:
     """(257 frequencies, 80 bands): overlapping triangles of height 1 whose corners are evenly spaced in mels."""
-    mels = _mel(np.arange(_FFT_SAMPLES // 2 + 1) * (SAMPLE_RATE / _FFT_SAMPLES))[:, None]
+    mels = _mel(np.arange(_FFT_SAMPLES // 2 + 1, dtype=np.float64) * (SAMPLE_RATE / _FFT_SAMPLES))[:, None]
     lowest, highest = _mel(np.array([_LOWEST_HZ, SAMPLE_RATE / 2]))
     corners = np.linspace(lowest, highest, NUM_BANDS + 2)
     left, centre, right = corners[:-2], corners[1:-1], corners[2:]
     rising, falling = (mels - left) / (centre - left), (right - mels) / (right - centre)
-    return np.maximum(0.0, np.minimum(rising, falling))
+    triangles: NDArray[np.float64] = np.maximum(0.0, np.minimum(rising, falling))
+    return triangles
 
 
 def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
