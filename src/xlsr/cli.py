@@ -132,13 +132,22 @@ def finetune(
 
 
 @app.command
-def export(format: Literal["openvino", "onnx"], model: str, out: Path, /, *, tolerance: float = 1e-3) -> int:
+def export(
+    format: Literal["openvino", "onnx"],
+    model: str,
+    out: Path,
+    /,
+    *,
+    language: str | None = None,
+    tolerance: float = 1e-3,
+) -> int:
     """Export a model's network as a graph, beside a copy of the model.
 
     Args:
         format: the graph's runtime.
         model: a model folder.
         out: the folder to write; the model's own folder adds the graph to it.
+        language: for models of several languages: the one that the graph will speak.
         tolerance: largest accepted difference of a log-probability from torch's.
     """
     from xlsr.errors import require
@@ -146,7 +155,7 @@ def export(format: Literal["openvino", "onnx"], model: str, out: Path, /, *, tol
     require("torch", "torch", "exporting")
     from xlsr.export.graph import export_model as run
 
-    receipt = run(format, model, out, tolerance=tolerance)
+    receipt = run(format, model, out, language=language, tolerance=tolerance)
     print(receipt.path)
     print(
         f"xlsr: {receipt.megabytes} MB; largest difference from torch {receipt.largest_difference:.2g} "

@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.audio import AudioSource, Window, audio_name, open_audio, windows
+from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, open_audio, windows
 from xlsr.checkpoint.folder import Description, find_model, read_description
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
 from xlsr.engines.engine import Engine
-from xlsr.errors import AudioError, CheckpointError, XlsrError, require
+from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError, require
 from xlsr.results import Timestamps, Transcript, split_segments, with_timestamps
 
 LogProbs = NDArray[np.float32]
@@ -54,6 +54,10 @@ class Recognizer:
                 f"{description.name} has no vocabulary: it is an encoder without a CTC head; "
                 "fine-tune it first (xlsr finetune), or name a fine-tuned model"
             )
+        if (hop := description.config.hop_samples // description.config.thinning) != HOP_SAMPLES:
+            raise ConfigError(
+                f"{description.name} has a frame every {hop} samples; one every {HOP_SAMPLES} is supported"
+            )
         self.engine, self.description = engine, description
         self.tokenizer = description.tokenizer
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
@@ -71,7 +75,8 @@ class Recognizer:
         """Load a model.
 
         Args:
-            model: "default", the model that ships with the package; a model folder; or a name on the hub.
+            model: "default", the model that ships with the package; a model folder; a name on the hub; or any file
+                that `xlsr import` takes.
             engine: "openvino" runs the folder's exported graph, "torch" its weights; "auto" takes the graph if
                 there is one and the device is a CPU.
             device: "cpu", "cuda", ...; "auto" is a GPU if torch is chosen and has one.
@@ -83,15 +88,12 @@ class Recognizer:
             MissingDependencyError: torch is needed and not installed.
         """
         folder = find_model(model, language=language)
-        description = read_description(folder, language=language)
         graph = folder / "openvino" / "model.xml"
         if engine == "openvino" and not graph.is_file():
             raise CheckpointError(f"{folder} has no OpenVINO graph; make one: xlsr export openvino {folder} OUT")
         if engine == "openvino" or (engine == "auto" and graph.is_file() and device in ("auto", "cpu")):
-            from xlsr.engines.openvino import OpenVINOEngine
-
-            return cls(OpenVINOEngine(graph, normalizes=description.normalizes, threads=threads), description)
-        return cls(_torch_engine(folder, description, device, threads), description)
+            return cls(*_openvino_engine(folder, graph, language, threads))
+        return cls(*_torch_engine(folder, language, device, threads))
 
     def transcribe(self, audio: AudioSource, *, timestamps: Timestamps = "char") -> Transcript:
         """Transcribe one recording.
@@ -195,17 +197,37 @@ def load_model(
     return Recognizer.from_pretrained(model, engine=engine, device=device, language=language, threads=threads)
 
 
-def _torch_engine(folder: Path, description: Description, device: str, threads: int) -> Engine:
+def _openvino_engine(folder: Path, graph: Path, language: str | None, threads: int) -> tuple[Engine, Description]:
+    from xlsr.engines.openvino import OpenVINOEngine
+
+    description = read_description(folder)
+    spoken = description.tokenizer.language if description.tokenizer else None
+    if language is not None and language != spoken:
+        raise CheckpointError(
+            f"the graph of {folder} was exported for {spoken or 'one language'}, not for {language}: "
+            "export it again with --language, or take --engine torch"
+        )
+    return OpenVINOEngine(graph, normalizes=description.normalizes, threads=threads), description
+
+
+def _torch_engine(folder: Path, language: str | None, device: str, threads: int) -> tuple[Engine, Description]:
     torch = require("torch", "torch", f"running the weights of {folder} (it has no exported graph for this device)")
-    from xlsr.checkpoint.hf import build_ctc, read_weights
+    from xlsr.checkpoint.load import load_checkpoint
     from xlsr.engines.torch import TorchEngine
+    from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
 
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_ctc(description.config, read_weights(folder), source=str(folder))
-    return TorchEngine(model, normalizes=description.normalizes, device=device)
+    loaded = load_checkpoint(folder, language=language)
+    if not isinstance(loaded.network, Wav2Vec2ForCTC):
+        raise CheckpointError(
+            f"{folder} holds a {type(loaded.network).__name__}, an encoder without a CTC head: it has no vocabulary, "
+            "so it cannot transcribe; fine-tune it first (xlsr finetune)"
+        )
+    engine = TorchEngine(loaded.network, normalizes=loaded.description.normalizes, device=device)
+    return engine, loaded.description
 
 
 def _take(parts: Iterator[Window], count: int) -> Iterator[Window]:

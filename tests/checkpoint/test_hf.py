@@ -1,143 +1,168 @@
-"""Weights fit name for name and shape for shape, or the error lists both sides."""
+"""Folders of weights: what is missing, left over or misshapen is named; nothing is made up."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import pickle
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.models import ARCHITECTURES, tiny
+from tests.models import ARCHITECTURES, MORE, inputs_for, transformers_model
 from xlsr.checkpoint.folder import Description
-from xlsr.checkpoint.hf import load_ctc, read_weights, save_ctc
+from xlsr.checkpoint.hf import build, build_ctc, load, load_ctc, read_weights, save
 from xlsr.config import Wav2Vec2Config
 from xlsr.errors import CheckpointError, ConfigError
-from xlsr.tokenizer import Tokenizer
+from xlsr.model.pretraining import Wav2Vec2ForPreTraining
+from xlsr.model.wav2vec2 import Wav2Vec2ForCTC, Wav2Vec2Model
 
-TOKENIZER = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"])
-SPELLINGS = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-
-
-@pytest.fixture
-def folder(tmp_path):
-    model = tiny("large")
-    save_ctc(Description(model.config, TOKENIZER), model, tmp_path)
-    return tmp_path
+KEYS = {name: {"model_type": "wav2vec2"} | keys for name, keys in (ARCHITECTURES | MORE).items()}
+CASES = [
+    ("base", "ForCTC"), ("mms", "ForCTC"), ("large", "ForPreTraining"), ("large", "Model"),
+    ("conformer-relative", "ForPreTraining"), ("conformer-rotary", "ForSequenceClassification"), ("bert", "Model"),
+    ("bert-thinned-wider", "ForCTC"),
+]  # fmt: skip
 
 
-def rewrite(folder, change) -> None:
-    """Apply a change to the stored tensors."""
-    weights = load_file(folder / "model.safetensors")
-    save_file(change({name: value.clone() for name, value in weights.items()}), folder / "model.safetensors")
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_every_tensor_is_needed_by_name_and_shape(tmp_path, name: str, kind: str) -> None:
+    one = {key: 1 for key in ("num_hidden_layers", "num_adapter_layers") if key in KEYS[name]}
+    transformers_model(KEYS[name], kind, **one).save_pretrained(tmp_path)
+    config = Wav2Vec2Config.from_json(tmp_path / "config.json")
+    weights = read_weights(tmp_path)
+    build(config, weights, source="whole")
+    for key, value in weights.items():
+        rest = {other: tensor for other, tensor in weights.items() if other != key}
+        for broken, named in (
+            (rest, key),
+            (rest | {key + "_2": value}, key + "_2"),
+            (rest | {key: torch.zeros(*value.shape, 2, dtype=value.dtype)}, key),
+        ):
+            with pytest.raises(CheckpointError) as raised:
+                build(config, broken, source="broken")
+            assert f"{named} " in str(raised.value) or f"{named}:" in str(raised.value)
 
 
-@pytest.mark.parametrize("kind", ["removed", "renamed", "reshaped", "added"])
-def test_a_tensor_that_does_not_fit_is_named(folder, kind: str) -> None:
-    name = "wav2vec2.encoder.layers.1.feed_forward.output_dense.weight"
-
-    def change(weights):
-        value = weights.pop(name)
-        if kind == "renamed":
-            weights[name + "s"] = value
-        elif kind == "reshaped":
-            weights[name] = value.T.contiguous()
-        elif kind == "added":
-            weights |= {name: value, "wav2vec2.extra": value.clone()}
-        return weights
-
-    rewrite(folder, change)
-    expected = {"added": "1 unknown to the network: wav2vec2.extra", "reshaped": f"1 of another shape: {name}"}
-    with pytest.raises(CheckpointError, match=expected.get(kind, f"1 missing in the file: {name}").replace(".", r"\.")):
-        load_ctc(folder)
+def test_a_tensor_of_another_kind_is_an_error(tmp_path) -> None:
+    transformers_model(KEYS["conformer-rotary"], "Model").save_pretrained(tmp_path)
+    config = Wav2Vec2Config.from_json(tmp_path / "config.json")
+    weights = read_weights(tmp_path)
+    (name,) = (key for key in weights if key.endswith("layers.1.conv_module.batch_norm.num_batches_tracked"))
+    with pytest.raises(CheckpointError, match=r"layers\.1\..*_tracked of x is torch.float32; torch.int64 is wanted"):
+        build(config, weights | {name: weights[name].float()}, source="x")
+    with pytest.raises(
+        CheckpointError, match=r"encoder\.layer_norm\.weight of x is torch.int32; torch.float32 is wanted"
+    ):
+        build(config, weights | {"encoder.layer_norm.weight": torch.ones(32, dtype=torch.int32)}, source="x")
 
 
-def test_both_spellings_of_the_positional_convolution_load(folder) -> None:
-    _, before = load_ctc(folder)
-    rewrite(folder, lambda weights: {_respell(name): value for name, value in weights.items()})
-    assert any("parametrizations" in name for name in load_file(folder / "model.safetensors"))
-    _, after = load_ctc(folder)
-    kernels = (model.wav2vec2.encoder.pos_conv_embed.conv.weight for model in (before, after))
-    assert torch.equal(*kernels)
+@pytest.mark.parametrize("architecture", ["base", "large", "conformer-relative"])
+def test_both_spellings_of_the_positional_kernel_fold_alike(tmp_path, architecture: str) -> None:
+    theirs = transformers_model(KEYS[architecture], "ForCTC")
+    theirs.save_pretrained(tmp_path)
+    wanted = getattr(theirs, theirs.base_model_prefix).encoder.pos_conv_embed.conv.weight.detach()
+    weights = load_file(tmp_path / "model.safetensors")
+    (g,) = (key for key in weights if key.endswith(("weight_g", "original0")))
+    (v,) = (key for key in weights if key.endswith(("weight_v", "original1")))
+    stem = g.removesuffix("weight_g").removesuffix("parametrizations.weight.original0")
+    for new_g, new_v in (("weight_g", "weight_v"),
+                         ("parametrizations.weight.original0", "parametrizations.weight.original1")):  # fmt: skip
+        renamed = {key: value for key, value in weights.items() if key not in (g, v)}
+        save_file(renamed | {stem + new_g: weights[g], stem + new_v: weights[v]}, tmp_path / "model.safetensors")
+        _, ours = load_ctc(tmp_path)
+        # No forward pass has run; both fold in fp32.
+        torch.testing.assert_close(ours.wav2vec2.encoder.pos_conv_embed.conv.weight, wanted, rtol=0, atol=1e-6)
 
 
-def _respell(name: str) -> str:
-    for old, new in SPELLINGS.items():
-        name = name.replace(old, new)
-    return name
+def test_a_half_precision_file_is_computed_in_fp32(tmp_path) -> None:
+    theirs = transformers_model(KEYS["conformer-rotary"], "ForCTC").half()
+    theirs.save_pretrained(tmp_path)
+    _, ours = load_ctc(tmp_path)
+    kinds = {value.dtype for value in ours.state_dict().values()}
+    assert kinds == {torch.float32, torch.int64}
+    assert torch.equal(ours.lm_head.weight, theirs.lm_head.weight.float())
 
 
-def test_bin_and_sharded_files_load(folder) -> None:
-    weights = read_weights(folder)
-    (folder / "model.safetensors").unlink()
-    torch.save(weights, folder / "pytorch_model.bin")
-    assert_equal(read_weights(folder), weights)
-    (folder / "pytorch_model.bin").unlink()
-    names = sorted(weights)
-    table = {name: f"model-0000{1 + index % 2}-of-00002.safetensors" for index, name in enumerate(names)}
-    for file in set(table.values()):
-        save_file({name: weights[name] for name in names if table[name] == file}, folder / file)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
-    assert_equal(read_weights(folder), weights)
-    load_ctc(folder)
+def test_a_pickled_file_reads_as_the_other(tmp_path) -> None:
+    transformers_model(KEYS["bert"], "ForCTC").save_pretrained(tmp_path)
+    _, first = load_ctc(tmp_path)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    _, second = load_ctc(tmp_path)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
 
 
-def assert_equal(found, wanted) -> None:
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_without_architectures_the_head_tells_the_class(tmp_path, name: str, kind: str) -> None:
+    transformers_model(KEYS[name], kind).save_pretrained(tmp_path)
+    config = dataclasses.replace(Wav2Vec2Config.from_json(tmp_path / "config.json"), architectures=())
+    assert type(build(config, read_weights(tmp_path), source="x")).__name__ == "Wav2Vec2" + kind
 
 
-def test_a_shard_outside_the_folder_is_refused(folder) -> None:
-    (folder / "model.safetensors").rename(folder.parent / "elsewhere.safetensors")
-    table = {"lm_head.bias": "../elsewhere.safetensors"}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
-    with pytest.raises(CheckpointError, match="elsewhere"):
-        load_ctc(folder)
+def test_an_encoder_with_a_prefix_is_the_encoder(tmp_path) -> None:
+    transformers_model(KEYS["bert"], "Model").save_pretrained(tmp_path)
+    config = Wav2Vec2Config.from_json(tmp_path / "config.json")
+    prefixed = {f"wav2vec2_bert.{name}": value for name, value in read_weights(tmp_path).items()}
+    model = build(config, prefixed, source="x")
+    assert isinstance(model, Wav2Vec2Model)
+    save(Description(config), model, tmp_path / "again")
+    assert sorted(load_file(tmp_path / "again" / "model.safetensors")) == sorted(read_weights(tmp_path))
 
 
-def test_a_bin_file_that_would_execute_is_refused(folder, tmp_path) -> None:
-    trap = tmp_path / "sprung"
-
-    class Trap:
-        def __reduce__(self):
-            return (open, (str(trap), "w"))
-
-    (folder / "model.safetensors").unlink()
-    torch.save({"lm_head.bias": Trap()}, folder / "pytorch_model.bin", pickle_module=pickle)
-    with pytest.raises(CheckpointError, match="refused"):
-        load_ctc(folder)
-    assert not trap.exists()
+def test_an_architecture_that_is_not_computed_is_refused_by_name(tmp_path) -> None:
+    transformers_model(KEYS["base"], "ForXVector").save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="holds a Wav2Vec2ForXVector; wav2vec2 is supported as Wav2Vec2ForCTC"):
+        load(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
-def test_damaged_weights_are_named(folder, damage: str) -> None:
-    path = folder / "model.safetensors"
-    content = {"truncated": path.read_bytes()[:5000], "text": b"no tensors here", "empty": b""}[damage]
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
-        load_ctc(folder)
+def test_a_ctc_network_is_not_made_of_an_encoder(tmp_path) -> None:
+    transformers_model(KEYS["large"], "ForPreTraining").save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"holds a Wav2Vec2ForPreTraining, which has no lm_head"):
+        load_ctc(tmp_path)
+    with pytest.raises(CheckpointError, match=r"2 missing in the file: lm_head\.weight \(8, 32\), lm_head\.bias"):
+        build_ctc(Wav2Vec2Config.from_json(tmp_path / "config.json"), read_weights(tmp_path), source="it")
 
 
-def test_a_folder_without_weights_says_what_is_wanted(folder) -> None:
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"model\.safetensors or pytorch_model\.bin"):
-        load_ctc(folder)
+def test_a_pretraining_file_with_a_head_gives_the_ctc_network(tmp_path) -> None:
+    transformers_model(KEYS["large"], "ForPreTraining").save_pretrained(tmp_path)
+    weights = read_weights(tmp_path) | {"lm_head.weight": torch.ones(8, 32), "lm_head.bias": torch.ones(8)}
+    config = Wav2Vec2Config.from_json(tmp_path / "config.json")
+    assert isinstance(build_ctc(config, weights, source="x"), Wav2Vec2ForCTC)
+    with pytest.raises(CheckpointError, match=r"unknown to the network: lm_head"):
+        build(config, weights, source="x")
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_half_precision_weights_load_as_fp32(tmp_path, architecture: str) -> None:
-    model = tiny(architecture).half()
-    save_ctc(Description(model.config, TOKENIZER), model, tmp_path)
-    _, loaded = load_ctc(tmp_path)
-    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+def test_a_network_without_vocabulary_has_no_ctc_head() -> None:
+    with pytest.raises(ConfigError, match="vocab_size is null"):
+        Wav2Vec2ForCTC(Wav2Vec2Config.from_dict(KEYS["bert"] | {"vocab_size": None}))
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("hidden_act", "gelu_new"), ("feat_extract_norm", "batch"), ("model_type", "hubert"), ("num_attention_heads", 5),
-     ("conv_dim", [16]), ("hidden_size", "32"), ("pad_token_id", 99), ("hidden_size", 10**9)],
-)  # fmt: skip
-def test_a_config_that_cannot_be_computed_is_refused_by_name(key: str, value) -> None:
-    with pytest.raises(ConfigError, match=key):
-        Wav2Vec2Config.from_dict(ARCHITECTURES["base"] | {key: value})
+@pytest.mark.parametrize("name", ["large", "bert"])
+def test_a_network_that_never_masks_does_without_its_embedding(tmp_path, name: str) -> None:
+    theirs = transformers_model(KEYS[name], "ForCTC", mask_time_prob=0.0, mask_feature_prob=0.0)
+    theirs.save_pretrained(tmp_path)
+    description, ours = load_ctc(tmp_path)
+    inputs, _ = inputs_for(KEYS[name], 16000)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(inputs)[0], theirs(inputs).logits, rtol=0, atol=1e-4)
+        assert torch.isfinite(ours(inputs, time_mask=torch.ones(1, 49, dtype=torch.bool))[0]).all()
+    save(description, ours, tmp_path / "again")
+    assert sorted(load_file(tmp_path / "again" / "model.safetensors")) == sorted(read_weights(tmp_path))
+
+
+def test_an_embedding_that_is_there_is_kept(tmp_path) -> None:
+    transformers_model(KEYS["large"], "ForCTC").save_pretrained(tmp_path)
+    keys = json.loads((tmp_path / "config.json").read_text()) | {"mask_time_prob": 0.0}
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    _, ours = load_ctc(tmp_path)
+    assert torch.equal(ours.wav2vec2.masked_spec_embed, read_weights(tmp_path)["wav2vec2.masked_spec_embed"])
+
+
+def test_saving_another_class_says_so(tmp_path) -> None:
+    config = Wav2Vec2Config.from_dict(KEYS["large"] | {"architectures": ["Wav2Vec2ForPreTraining"]})
+    save(Description(config), Wav2Vec2ForCTC(config), tmp_path)
+    assert Wav2Vec2Config.from_json(tmp_path / "config.json").architectures == ("Wav2Vec2ForCTC",)
+    save(Description(config), Wav2Vec2ForPreTraining(config), tmp_path)
+    assert isinstance(load(tmp_path)[1], Wav2Vec2ForPreTraining)

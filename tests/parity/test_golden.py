@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from xlsr.checkpoint.hf import _file_name
 from xlsr.config import Wav2Vec2Config
+from xlsr.features import log_mel, log_mel_features
+from xlsr.model.features import ValidGroupNorm
+from xlsr.model.pretraining import Wav2Vec2ForPreTraining
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
 
 
@@ -22,9 +26,13 @@ def formula(name: str, shape: torch.Size, index: int) -> torch.Tensor:
     """The recorded weights: a sine over the flat index, scaled by the kind of tensor."""
     flat = np.arange(math.prod(shape), dtype=np.float64)
     wave = np.sin(0.7 * flat + index)
-    if name.endswith("weight_g") or ("norm" in name and name.endswith("weight")):
+    if name.endswith("num_batches_tracked"):
+        return torch.tensor(0)
+    if name.endswith("running_var"):
+        values = 1 + 0.05 * wave
+    elif name.endswith("weight_g") or ("norm" in name and name.endswith("weight")):
         values = 1 + 0.1 * wave
-    elif name.endswith("bias"):
+    elif name.endswith(("bias", "running_mean")):
         values = 0.05 * wave
     else:
         scale = 2.5 if "feature_extractor" in name and len(shape) == 3 else 1.0
@@ -43,11 +51,27 @@ def signal() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture(scope="module", params=["tiny_base", "tiny_large"])
 def case(request, golden) -> tuple[Wav2Vec2ForCTC, dict, str]:
     entry = golden[request.param]
-    model = Wav2Vec2ForCTC(Wav2Vec2Config.from_dict(golden["cfg"] | entry["extra"])).eval()
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    assert sorted(shapes) == sorted(entry["ctc_names"])
-    model.load_state_dict({name: formula(name, shapes[name], i) for i, name in enumerate(sorted(shapes))})
+    model = filled(Wav2Vec2ForCTC(Wav2Vec2Config.from_dict(golden["cfg"] | entry["extra"])))
+    assert names_of(model) == sorted(entry["ctc_names"])
     return model, entry, request.param
+
+
+def filled(model):
+    """The model with the recorded weights, in evaluation mode."""
+    shapes = {_file_name(name, model): value.shape for name, value in model.state_dict().items()}
+    order = {name: index for index, name in enumerate(sorted(shapes))}
+    model.load_state_dict(
+        {
+            # The rotary frequencies are no weights; they were left as they are.
+            name: value if name.endswith("inv_freq") else formula(name, value.shape, order[_file_name(name, model)])
+            for name, value in model.state_dict().items()
+        }
+    )
+    return model.eval()
+
+
+def names_of(model) -> list[str]:
+    return sorted(_file_name(name, model) for name in model.state_dict())
 
 
 def assert_recorded(found: torch.Tensor, recorded: dict) -> None:
@@ -113,3 +137,64 @@ def test_frame_counts(reference) -> None:
     config = Wav2Vec2Config()
     assert {int(n): config.num_frames(int(n)) for n in recorded} == {int(n): t for n, t in recorded.items()}
     assert (config.hop_samples, config.field_samples) == (320, 400)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["tiny_base", "tiny_large"])
+def test_pretraining_losses(golden, name: str, monkeypatch) -> None:
+    entry = golden[name]
+    # The second row was padded, and transformers takes group-norm statistics over padding too.
+    monkeypatch.setattr(ValidGroupNorm, "forward", lambda self, x, lengths=None: torch.nn.GroupNorm.forward(self, x))
+    model = filled(Wav2Vec2ForPreTraining(Wav2Vec2Config.from_dict(golden["cfg"] | entry["extra"])))
+    assert names_of(model) == sorted(entry["pretrain_names"])
+    mask, negatives = torch.tensor(golden["pretrain_mask"]).bool(), torch.tensor(golden["pretrain_negatives"])
+    found, recorded = model(*signal(), time_mask=mask, negatives=negatives), entry["pretrain_eval"]
+    assert_recorded(found.states, recorded["projected_states"])
+    assert_recorded(found.targets, recorded["projected_quantized_states"])
+    assert int(mask.sum()) == len(found.logits) == recorded["masked_frames"]
+    figures = {"loss": found.loss, "contrastive_loss": found.contrastive, "diversity_loss": found.diversity,
+               "codevector_perplexity": found.quantized.perplexity}  # fmt: skip
+    for key, value in figures.items():
+        assert value.item() == pytest.approx(recorded[key], abs=1e-4), key
+
+
+@torch.no_grad()
+def test_attention_adapters(golden) -> None:
+    entry = golden["tiny_large_adapter"]
+    model = filled(Wav2Vec2ForCTC(Wav2Vec2Config.from_dict(entry["cfg"])))
+    assert names_of(model) == sorted(entry["ctc_names"])
+    assert_recorded(model(*signal())[0], entry["logits_mask"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["conformer_relative", "conformer_rotary"])
+def test_conformers(golden, name: str) -> None:
+    entry = golden[name]
+    model = filled(Wav2Vec2ForCTC(Wav2Vec2Config.from_dict({"model_type": "wav2vec2-conformer"} | entry["cfg"])))
+    assert names_of(model) == sorted(entry["ctc_names"])
+    assert_recorded(model(signal()[0])[0], entry["logits_nomask"])
+    # transformers lets padding into the convolution; ours equals the single utterance instead.
+    logits, frames = model(*signal())
+    torch.testing.assert_close(logits[1, : frames[1]], model(signal()[0][1:, :2400])[0][0], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_wav2vec2_bert(golden) -> None:
+    entry = golden["w2vbert_tiny"]
+    model = filled(Wav2Vec2ForCTC(Wav2Vec2Config.from_dict({"model_type": "wav2vec2-bert"} | entry["cfg"])))
+    assert names_of(model) == sorted(entry["ctc_names"])
+    features = torch.from_numpy(np.sin(0.05 * np.arange(3200)).reshape(2, 10, 160).astype(np.float32))
+    assert_recorded(model(features)[0], entry["logits_nomask"])
+    assert_recorded(model(features, torch.tensor([10, 6]))[0], entry["logits_mask"])
+
+
+def test_log_mel_features(golden) -> None:
+    entry = golden["w2vbert_fbank"]
+    t = np.arange(16000, dtype=np.float64)
+    tone = 0.3 * np.sin(2 * np.pi * 440 * t / 16000) + 0.1 * np.sin(2 * np.pi * 1500 * t / 16000 + 0.001 * t)
+    bands = log_mel(tone.astype(np.float32))
+    assert list(bands.shape) == entry["raw_logmel_shape"]
+    np.testing.assert_allclose(bands[0, :8], entry["raw_first_frame_first8"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(bands[50, 20:28], entry["raw_frame50_mel20_27"], rtol=0, atol=1e-4)
+    assert bands.sum() == pytest.approx(entry["raw_sum"], rel=1e-6)
+    assert_recorded(torch.from_numpy(log_mel_features(tone)[None]), entry["input_features"] | {"sum": 0.0})

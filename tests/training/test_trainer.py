@@ -108,6 +108,17 @@ def test_unusable_utterances_are_dropped_by_name_of_the_reason(corpus, tmp_path)
     assert task.dropped == {"no text": 1, "more labels than frames": 1, "not between 0.1 and 30.0 s": 1}
 
 
+def test_a_model_to_start_from_keeps_its_weights_and_takes_other_masks(corpus, tmp_path) -> None:
+    first = finetune(corpus / "recipe.toml", tmp_path / "first", overrides={"optim.updates": 2})
+    start = {"model.start": str(first.folder), "model.architecture": {"mask_time_prob": 0.3, "hidden_dropout": 0.2}}
+    task = CTCTask(read_recipe(corpus / "recipe.toml", start))
+    assert (task.network.config.mask_time_prob, task.network.config.hidden_dropout) == (0.3, 0.2)
+    stored = xlsr.load_model(first.folder, engine="torch").engine.model.state_dict()
+    assert all(torch.equal(value, stored[name]) for name, value in task.network.state_dict().items())
+    with pytest.raises(TrainingError, match="num_attention_heads"):
+        CTCTask(read_recipe(corpus / "recipe.toml", start | {"model.architecture": {"num_attention_heads": 2}}))
+
+
 def test_frozen_parts_do_not_move(corpus, tmp_path) -> None:
     overrides = {"optim.updates": 3, "model.freeze_feature_encoder": True, "model.freeze_encoder_updates": 2}
     task = CTCTask(read_recipe(corpus / "recipe.toml", overrides))

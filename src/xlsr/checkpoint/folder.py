@@ -28,6 +28,19 @@ DEFAULT_PREPROCESSOR: JsonObject = {
 }
 
 
+# wav2vec2-bert's front end is one, computed by `xlsr.features`; another is refused by these keys.
+FEATURE_PREPROCESSOR: JsonObject = {
+    "feature_extractor_type": "SeamlessM4TFeatureExtractor",
+    "feature_size": 80,
+    "num_mel_bins": 80,
+    "padding_side": "right",
+    "padding_value": 1,
+    "return_attention_mask": True,
+    "sampling_rate": 16000,
+    "stride": 2,
+}
+
+
 @dataclass(frozen=True)
 class Description:
     """A model without its weights.
@@ -35,16 +48,21 @@ class Description:
     Attributes:
         config: the architecture.
         tokenizer: None for a model without a vocabulary (a pre-trained encoder).
-        preprocessor: the keys of `preprocessor_config.json`.
+        preprocessor: the keys of `preprocessor_config.json`; default: those of the architecture's family.
         extras: the keys of `xlsr.json`.
         folder: where it was read; None for a model that has not been saved.
     """
 
     config: Wav2Vec2Config
     tokenizer: Tokenizer | None = None
-    preprocessor: JsonObject = field(default_factory=lambda: dict(DEFAULT_PREPROCESSOR))
+    preprocessor: JsonObject = field(default_factory=dict)
     extras: JsonObject = field(default_factory=dict)
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.preprocessor:
+            default = FEATURE_PREPROCESSOR if self.config.is_bert else DEFAULT_PREPROCESSOR
+            object.__setattr__(self, "preprocessor", dict(default))
 
     @property
     def normalizes(self) -> bool:
@@ -60,20 +78,18 @@ class Description:
 
 
 def find_model(model: str | Path, *, language: str | None = None) -> Path:
-    """Return the folder of a model: the shipped one for "default", a folder, or a name on the hub.
+    """Return where a model lies: the shipped one for "default", a folder or file, or a name on the hub.
 
     Raises:
-        CheckpointError: there is no such folder or name, or the folder holds no config.json.
+        CheckpointError: there is no such folder, file or name.
     """
     folder = DEFAULT_MODEL if str(model) == "default" else Path(model).expanduser()
     if not folder.exists() and is_hub_name(str(model)):
         folder = fetch(str(model), language=language)
     if not folder.exists():
         raise CheckpointError(
-            f"model {model} is not there: it is neither a folder, nor a hub name (owner/name), nor default"
+            f"model {model} is not there: it is no folder or file, no hub name (owner/name), and not default"
         )
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder} has no config.json; a model folder as transformers saves it is wanted")
     return folder
 
 
@@ -81,12 +97,15 @@ def read_description(folder: Path, *, language: str | None = None) -> Descriptio
     """Read everything of a model folder but its weights.
 
     Raises:
+        CheckpointError: there is no config.json.
         ConfigError, TokenizerError: a file is damaged, contradicts itself or asks for what is not supported.
     """
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} has no config.json; a model folder as transformers saves it is wanted")
     config = Wav2Vec2Config.from_json(folder / "config.json")
-    preprocessor = dict(DEFAULT_PREPROCESSOR)
-    if (folder / "preprocessor_config.json").is_file():
-        preprocessor = read_json_object(folder / "preprocessor_config.json")
+    preprocessor = _read_preprocessor(folder)
+    if config.is_bert:
+        _check_front_end(preprocessor, folder)
     if (rate := preprocessor.get("sampling_rate", 16000)) != 16000:
         raise ConfigError(f"{folder}: sampling_rate is {rate}; models of 16000 Hz are supported")
     extras = read_json_object(folder / "xlsr.json") if (folder / "xlsr.json").is_file() else {}
@@ -96,6 +115,23 @@ def read_description(folder: Path, *, language: str | None = None) -> Descriptio
     return Description(config, tokenizer, preprocessor, extras, folder)
 
 
+def _read_preprocessor(folder: Path) -> JsonObject:
+    """The keys of `preprocessor_config.json`, which transformers 5 may keep in `processor_config.json` instead."""
+    if (folder / "preprocessor_config.json").is_file():
+        return read_json_object(folder / "preprocessor_config.json")
+    if (folder / "processor_config.json").is_file():
+        inner = read_json_object(folder / "processor_config.json").get("feature_extractor")
+        return inner if isinstance(inner, dict) else {}
+    return {}
+
+
+def _check_front_end(preprocessor: JsonObject, folder: Path) -> None:
+    """Raise ConfigError where wav2vec2-bert wants other features than `xlsr.features` makes."""
+    for key in ("feature_extractor_type", "num_mel_bins", "stride"):
+        if (value := preprocessor.get(key, FEATURE_PREPROCESSOR[key])) != FEATURE_PREPROCESSOR[key]:
+            raise ConfigError(f"{folder}: {key} is {value!r}; {FEATURE_PREPROCESSOR[key]!r} is supported")
+
+
 def write_description(description: Description, folder: Path) -> None:
     """Write everything of a model folder but its weights, for transformers 4 and 5."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +139,8 @@ def write_description(description: Description, folder: Path) -> None:
     _write_json(folder / "preprocessor_config.json", description.preprocessor)
     if description.tokenizer is not None:
         description.tokenizer.to_folder(folder)
-        _write_json(folder / "processor_config.json", {"processor_class": "Wav2Vec2Processor"})
+        name = "Wav2Vec2BertProcessor" if description.config.is_bert else "Wav2Vec2Processor"
+        _write_json(folder / "processor_config.json", {"processor_class": name})
     if description.extras:
         _write_json(folder / "xlsr.json", description.extras)
 

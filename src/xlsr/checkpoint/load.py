@@ -239,7 +239,7 @@ def _write_card(loaded: Checkpoint, out: Path) -> None:
         return
     report = loaded.report
     out.joinpath("README.md").write_text(
-        f"# {Path(report.source).name}\n\nImported by xlsr from the {report.format} checkpoint `{Path(report.source).name}`: "
+        f"# {Path(report.source).name}\n\nImported by xlsr from a {report.format} checkpoint: "
         f"{report.parameters:,} parameters. The licence is that of the source, which the file does not name: "
         "look it up there before you share this folder.\n",
         "utf-8",

@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from xlsr.checkpoint.folder import find_model, read_description
-from xlsr.config import Json
+from xlsr.config import Json, Wav2Vec2Config
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,11 @@ def info(model: str | Path = "default") -> ModelInfo:
     parameters, problems = _count_parameters(folder)
     if tokenizer is None:
         problems.append("no vocabulary: an encoder, to be fine-tuned before it can transcribe")
-    norms = "pre-norm" if config.do_stable_layer_norm else "post-norm"
     figures = extras.get("figures")
     return ModelInfo(
         name=description.name,
         folder=str(folder),
-        architecture=f"{config.model_type}: {config.num_hidden_layers} layers of {config.hidden_size}, "
-        f"{config.num_attention_heads} heads, {norms}, {config.feat_extract_norm}-norm features",
+        architecture=_architecture(config),
         parameters=parameters,
         vocabulary=tuple(sorted(tokenizer.vocab, key=lambda symbol: tokenizer.vocab[symbol])) if tokenizer else (),
         languages=tokenizer.languages if tokenizer else (),
@@ -88,6 +86,19 @@ def info(model: str | Path = "default") -> ModelInfo:
         summary=str(extras["summary"]) if "summary" in extras else None,
         figures=figures if isinstance(figures, dict) else {},
         problems=tuple(problems),
+    )
+
+
+def _architecture(config: Wav2Vec2Config) -> str:
+    """What the layers are and what they take, in one line."""
+    layers = "pre-norm" if config.do_stable_layer_norm else "post-norm"
+    if config.is_conformer:
+        layers = f"conformers, {config.position_embeddings_type or 'no'} positions"
+    features = "log-mel features" if config.is_bert else f"{config.feat_extract_norm}-norm features"
+    adapters = f", attention adapters of {config.adapter_attn_dim}" if config.adapter_attn_dim else ""
+    return (
+        f"{config.model_type}: {config.num_hidden_layers} layers of {config.hidden_size}, "
+        f"{config.num_attention_heads} heads, {layers}, {features}{adapters}"
     )
 
 

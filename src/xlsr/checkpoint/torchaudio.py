@@ -69,7 +69,7 @@ def read_torchaudio(path: Path, *, num_attention_heads: int | None = None) -> Fo
     tensors = {short: state[name] for short, name in names.items()}
     config = _config(tensors, num_attention_heads, str(path))
     weights = {ours: tensors[theirs].load() for ours, theirs in aligned.names.items()}
-    tokenizer = _tokenizer(config.vocab_size) if "aux.weight" in tensors else None
+    tokenizer = _tokenizer(len(weights["lm_head.weight"])) if "lm_head.weight" in weights else None
     normalizes = is_wrapped or config.feat_extract_norm == "layer"  # as the released pipelines do
     return Foreign("torchaudio", config, weights, tokenizer, normalizes)
 

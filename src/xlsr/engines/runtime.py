@@ -1,7 +1,7 @@
 """OpenVINO, imported in one place, and silently.
 
-`import openvino` would report itself over the network (openvino-telemetry), and load its model converter, which takes as
-long as all the rest. Both are shut out here; `converter` gives the converter where an export needs it.
+`import openvino` would report itself over the network (openvino-telemetry), and load its model converter, which takes
+as long as all the rest. Both are shut out here; `converter` gives the converter where an export needs it.
 """
 
 from __future__ import annotations

@@ -57,20 +57,27 @@ class _Graph(nn.Module):
         return self.model.log_probs(waveforms, lengths)[0]
 
 
-def export_model(format: GraphFormat, model: Path | str, out: Path, *, tolerance: float = 1e-3) -> Receipt:
+def export_model(
+    format: GraphFormat, model: Path | str, out: Path, *, language: str | None = None, tolerance: float = 1e-3
+) -> Receipt:
     """Export a model folder's network into a folder that `load_model` takes.
 
     Args:
         format: "openvino" or "onnx".
         model: the source folder.
         out: the folder to write; may be the source itself, to which the graph is then added.
+        language: for models of several languages: the one that the graph will speak.
         tolerance: largest difference of a log-probability from torch's that is accepted.
 
     Raises:
         ExportError: the graph differs from torch by more; nothing of it is left.
     """
-    source = find_model(model)
-    description, network = load_ctc(source)
+    source = find_model(model, language=language)
+    description, network = load_ctc(source, language=language)
+    if description.config.is_bert:
+        raise ExportError(
+            f"{source} is a wav2vec2-bert, which takes log-mel features; only waveform models are exported"
+        )
     path = out / GRAPH_PATHS[format]
     path.parent.mkdir(parents=True, exist_ok=True)
     runner = _write_openvino(network, path) if format == "openvino" else _write_onnx(network, path)

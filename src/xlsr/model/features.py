@@ -25,6 +25,14 @@ def valid_mask(lengths: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
+def attention_mask(valid: Tensor) -> Tensor:
+    """(batch, frames) bool -> (batch, 1, 1, frames) bool, True where keys may be seen.
+
+    A row without any valid frame would be a softmax over nothing, NaN: it sees its padding.
+    """
+    return (valid | ~valid.any(dim=1, keepdim=True))[:, None, None, :]
+
+
 class ValidGroupNorm(nn.GroupNorm):
     """Group norm with one channel a group whose statistics are taken over valid frames only."""
 
@@ -89,16 +97,24 @@ class FeatureEncoder(nn.Module):
         return x.transpose(1, 2), lengths
 
 
+class GivenFeatures(nn.Module):
+    """wav2vec2-bert: features were computed from the waveform before (`xlsr.features`) and pass through."""
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(batch, frames, feature_size), (batch,) frames -> the same."""
+        return features, lengths
+
+
 class FeatureProjection(nn.Module):
     """Layer norm, then the linear map into the transformer's width."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__()
-        self.layer_norm = nn.LayerNorm(config.conv_dim[-1], eps=config.layer_norm_eps)
-        self.projection = nn.Linear(config.conv_dim[-1], config.hidden_size)
+        self.layer_norm = nn.LayerNorm(config.feature_size, eps=config.layer_norm_eps)
+        self.projection = nn.Linear(config.feature_size, config.hidden_size)
         self.dropout = nn.Dropout(config.feat_proj_dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, frames, conv_dim[-1]) -> (batch, frames, hidden_size), and the normed features for the quantizer."""
+        """(batch, frames, feature_size) -> (batch, frames, hidden_size), and the normed features for the quantizer."""
         normed = self.layer_norm(features)
         return self.dropout(self.projection(normed)), normed

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xlsr.config import Wav2Vec2Config
-from xlsr.model.features import ACTIVATIONS, valid_mask
+from xlsr.model.features import ACTIVATIONS, attention_mask, valid_mask
 
 
 class WeightNormConv1d(nn.Module):
@@ -89,23 +89,45 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Linear, activation, linear."""
 
-    def __init__(self, config: Wav2Vec2Config) -> None:
+    def __init__(self, config: Wav2Vec2Config, *, size: int | None = None, activation: str | None = None) -> None:
         super().__init__()
-        self.intermediate_dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        size = size or config.hidden_size
+        self.intermediate_dense = nn.Linear(size, config.intermediate_size)
         self.intermediate_dropout = nn.Dropout(config.activation_dropout)
-        self.output_dense = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.output_dense = nn.Linear(config.intermediate_size, size)
         self.output_dropout = nn.Dropout(config.hidden_dropout)
-        self.activation = ACTIVATIONS[config.hidden_act]
+        self.activation = ACTIVATIONS[activation or config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, frames, hidden_size) -> the same shape."""
+        """(batch, frames, size) -> the same shape."""
         x = self.intermediate_dropout(self.activation(self.intermediate_dense(x)))
         out: Tensor = self.output_dropout(self.output_dense(x))
         return out
 
 
+class AttentionAdapter(nn.Module):
+    """A narrow bottleneck after a layer, one set of weights a language.
+
+    Source: MMS, arXiv 2305.13516, section 5.1; names as in transformers.
+    """
+
+    def __init__(self, config: Wav2Vec2Config, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.linear_1 = nn.Linear(config.hidden_size, width)
+        self.linear_2 = nn.Linear(width, config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, hidden_size) -> the same shape, to be added to the input."""
+        out: Tensor = self.linear_2(F.relu(self.linear_1(self.norm(x))))
+        return out
+
+
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward with residuals; the norms stand before them (large) or after the sums (base)."""
+    """Attention and feed-forward with residuals; the norms stand before them (large) or after the sums (base).
+
+    Only pre-norm layers have an adapter, as in transformers.
+    """
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__()
@@ -115,12 +137,17 @@ class EncoderLayer(nn.Module):
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.adapter_layer: AttentionAdapter | None = None
+        if self.pre_norm and config.adapter_attn_dim is not None:
+            self.adapter_layer = AttentionAdapter(config, config.adapter_attn_dim)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(batch, frames, hidden_size), mask as in `Attention` -> the same shape."""
         if self.pre_norm:
             x = x + self.dropout(self.attention(self.layer_norm(x), mask))
             x = x + self.feed_forward(self.final_layer_norm(x))
+            if self.adapter_layer is not None:
+                x = x + self.adapter_layer(x)
         else:
             x = self.layer_norm(x + self.dropout(self.attention(x, mask)))
             x = self.final_layer_norm(x + self.feed_forward(x))
@@ -154,8 +181,7 @@ class TransformerEncoder(nn.Module):
         if lengths is not None:
             valid = valid_mask(lengths, x.shape[1])
             x = torch.where(valid.unsqueeze(-1), x, 0.0)
-            # A row without any frame would be a softmax over nothing, NaN: let it see its padding.
-            mask = (valid | (lengths == 0).unsqueeze(1))[:, None, None, :]
+            mask = attention_mask(valid)
         x = x + self.pos_conv_embed(x)
         x = self.dropout(x if self.pre_norm else self.layer_norm(x))
         states = [x]

@@ -6,6 +6,7 @@ The trainer knows no task by name; it asks for batches, steps, an evaluation and
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xlsr.audio import normalize_waveform, num_frames
-from xlsr.checkpoint.folder import Description
-from xlsr.checkpoint.hf import load_ctc, save_ctc
-from xlsr.config import Json, Wav2Vec2Config
+from xlsr.audio import SAMPLE_RATE
+from xlsr.checkpoint.folder import Description, read_description
+from xlsr.checkpoint.hf import build_ctc, read_weights, save_ctc
+from xlsr.config import Json, JsonObject, Wav2Vec2Config
 from xlsr.data.batching import plan_batches
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
 from xlsr.decoding.greedy import GreedyDecoder
+from xlsr.engines.inputs import batch_inputs
 from xlsr.errors import TrainingError
 from xlsr.metrics import char_errors, word_errors
 from xlsr.model.losses import ctc_losses
@@ -38,15 +40,19 @@ class Batch:
     """Utterances of similar length, padded with zeros.
 
     Attributes:
-        waveforms: (batch, samples) float32, normalised.
-        lengths: (batch,) samples.
+        inputs: (batch, samples) float32 normalised waveforms, or (batch, frames, 160) features of a wav2vec2-bert.
+        lengths: (batch,) valid samples or feature frames.
+        frames: of the encoder, one an utterance.
+        seconds: of audio, without padding.
         labels: (sum of label lengths,) class ids, one utterance after the other.
         label_lengths: (batch,).
         names: one an utterance, for messages.
     """
 
-    waveforms: Tensor
+    inputs: Tensor
     lengths: Tensor
+    frames: tuple[int, ...]
+    seconds: float
     labels: Tensor
     label_lengths: Tensor
     names: tuple[str, ...]
@@ -54,7 +60,7 @@ class Batch:
     def to(self, device: str) -> Batch:
         """The same batch on a device."""
         return replace(
-            self, waveforms=self.waveforms.to(device), lengths=self.lengths.to(device), labels=self.labels.to(device)
+            self, inputs=self.inputs.to(device), lengths=self.lengths.to(device), labels=self.labels.to(device)
         )
 
 
@@ -127,9 +133,7 @@ class CTCTask:
         time_mask, channel_mask = self._masks(batch, update)
         frozen = update < self.recipe.model.freeze_encoder_updates
         with torch.set_grad_enabled(not frozen):
-            encoded = self.network.wav2vec2(
-                batch.waveforms, batch.lengths, time_mask=time_mask, channel_mask=channel_mask
-            )
+            encoded = self.network.wav2vec2(batch.inputs, batch.lengths, time_mask=time_mask, channel_mask=channel_mask)
         logits = self.network.lm_head(self.network.dropout(encoded.hidden))
         losses = ctc_losses(logits, encoded.lengths, batch.labels, batch.label_lengths, blank=self.tokenizer.blank_id)
         finite = torch.isfinite(losses)
@@ -148,7 +152,7 @@ class CTCTask:
         words, chars = word_errors("", ""), char_errors("", "")
         for indices in plan:
             batch = self._collate([self.dev[i] for i in indices]).to(self.recipe.run.device)
-            log_probs, frames = self.network.log_probs(batch.waveforms, batch.lengths)
+            log_probs, frames = self.network.log_probs(batch.inputs, batch.lengths)
             assert frames is not None
             for index, row, count in zip(indices, log_probs.float().cpu().numpy(), frames.tolist(), strict=True):
                 text = self.tokenizer.decode(self.decoder.decode(row[:count])[0].ids, group=False)
@@ -175,16 +179,15 @@ class CTCTask:
         config = self.network.config
         if not config.apply_spec_augment:
             return None, None
-        rng = np.random.default_rng([self.recipe.run.seed, update, batch.waveforms.shape[1]])
-        frames = [config.num_frames(n) for n in batch.lengths.tolist()]
-        rows, width, hidden = len(frames), config.num_frames(batch.waveforms.shape[1]), config.hidden_size
+        rng = np.random.default_rng([self.recipe.run.seed, update, batch.inputs.shape[1]])
+        rows, width, hidden = len(batch.frames), max(batch.frames), config.hidden_size
         drawn: list[NDArray[np.bool_]] = [
-            span_mask(frames, width, prob=config.mask_time_prob, span=config.mask_time_length,
+            span_mask(batch.frames, width, prob=config.mask_time_prob, span=config.mask_time_length,
                       min_spans=config.mask_time_min_masks, rng=rng),
             span_mask([hidden] * rows, hidden, prob=config.mask_feature_prob, span=config.mask_feature_length,
                       min_spans=config.mask_feature_min_masks, rng=rng),
         ]  # fmt: skip
-        time, channels = (torch.from_numpy(mask).to(batch.waveforms.device) for mask in drawn)
+        time, channels = (torch.from_numpy(mask).to(batch.inputs.device) for mask in drawn)
         return time, channels
 
     def _text(self, utterance: Utterance) -> str:
@@ -203,7 +206,7 @@ class CTCTask:
                 reason = "no text"
             elif not data.min_seconds <= utterance.duration <= data.max_seconds:
                 reason = f"not between {data.min_seconds} and {data.max_seconds} s"
-            elif num_frames(int(utterance.duration * 16_000)) < needed:
+            elif self.network.config.num_frames(int(utterance.duration * SAMPLE_RATE)) < needed:
                 reason = "more labels than frames"
             if reason is None:
                 kept.append(utterance)
@@ -212,16 +215,15 @@ class CTCTask:
         return kept, dropped
 
     def _collate(self, utterances: Sequence[Utterance]) -> Batch:
-        normalizes = self.description.normalizes
+        config = self.network.config
         waveforms = [load_utterance(u) for u in utterances]
-        waveforms = [normalize_waveform(w) if normalizes else w for w in waveforms]
+        batch = batch_inputs(waveforms, config, normalizes=self.description.normalizes)
         labels = [self.tokenizer.encode(self._text(u)) for u in utterances]
-        padded = np.zeros((len(waveforms), max(map(len, waveforms))), dtype=np.float32)
-        for row, waveform in zip(padded, waveforms, strict=True):
-            row[: len(waveform)] = waveform
         return Batch(
-            torch.from_numpy(padded),
-            torch.tensor([len(w) for w in waveforms]),
+            torch.from_numpy(batch.values),
+            torch.from_numpy(batch.lengths),
+            tuple(config.num_encoder_frames(len(w)) for w in waveforms),
+            sum(map(len, waveforms)) / SAMPLE_RATE,
             torch.tensor([label for row in labels for label in row], dtype=torch.long),
             torch.tensor([len(row) for row in labels]),
             tuple(u.audio.name for u in utterances),
@@ -232,12 +234,12 @@ def _start(recipe: Recipe, train: list[Utterance]) -> tuple[Description, Wav2Vec
     """The model to train, from a folder or from random weights drawn with the run's seed."""
     torch.manual_seed(recipe.run.seed)
     if recipe.model.start is not None:
-        if recipe.model.architecture:
-            raise TrainingError("model.start and model.architecture exclude each other")
-        description, model = load_ctc(recipe.model.start)
+        description = read_description(recipe.model.start)
         if description.tokenizer is None:
             raise TrainingError(f"{recipe.model.start} has no vocabulary; a fine-tuned model is wanted")
-        return description, model
+        config = _regularised(description.config, recipe.model.architecture)
+        model = build_ctc(config, read_weights(recipe.model.start), source=str(recipe.model.start))
+        return replace(description, config=config), model
     if recipe.data.vocabulary is not None:
         tokenizer = Tokenizer.from_folder(recipe.data.vocabulary)
     else:
@@ -251,3 +253,15 @@ def _start(recipe: Recipe, train: list[Utterance]) -> tuple[Description, Wav2Vec
     }
     config = Wav2Vec2Config.from_dict(recipe.model.architecture | settled, name="model.architecture")
     return Description(config, tokenizer), Wav2Vec2ForCTC(config)
+
+
+# Keys that change training but not the function that the weights compute.
+_REGULARISATION = re.compile(r"(mask_.*|.*_dropout|layerdrop|apply_spec_augment)")
+
+
+def _regularised(config: Wav2Vec2Config, changes: JsonObject) -> Wav2Vec2Config:
+    """The architecture of a model to start from, with other dropouts or masks."""
+    for key in changes:
+        if not _REGULARISATION.fullmatch(key):
+            raise TrainingError(f"model.start settles the architecture; model.architecture.{key} cannot change it")
+    return Wav2Vec2Config.from_dict(config.to_dict() | changes, name="model.architecture")

@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from xlsr.audio import SAMPLE_RATE
 from xlsr.config import Json
 from xlsr.errors import TrainingError
 from xlsr.training.recipe import Recipe
@@ -59,7 +58,7 @@ class _Meter:
 
     def add(self, loss: float, batches: Sequence[Batch]) -> None:
         self.losses.append(loss)
-        self.seconds += sum(int(batch.lengths.sum()) for batch in batches) / SAMPLE_RATE
+        self.seconds += sum(batch.seconds for batch in batches)
 
     def flush(self) -> dict[str, float]:
         speed = self.seconds / max(time.monotonic() - self.started, 1e-9)
