@@ -93,6 +93,23 @@ def find_model(model: str | Path, *, language: str | None = None) -> Path:
     return folder
 
 
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+FOREIGN_FILES = ("variables/variables.index", "tf_model.h5", "flax_model.msgpack")
+
+
+def is_foreign(source: Path) -> bool:
+    """Whether the weights are another system's: a file, or a folder with such files and none of Hugging Face's."""
+    if source.is_file():
+        return True
+    has = {names: any((source / name).is_file() for name in names) for names in (WEIGHT_FILES, FOREIGN_FILES)}
+    return has[FOREIGN_FILES] and not has[WEIGHT_FILES]
+
+
 def read_description(folder: Path, *, language: str | None = None) -> Description:
     """Read everything of a model folder but its weights.
 

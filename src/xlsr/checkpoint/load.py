@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from xlsr.checkpoint.fairseq import is_fairseq, read_fairseq
 from xlsr.checkpoint.flax import read_flax
-from xlsr.checkpoint.folder import Description, find_model, read_description
+from xlsr.checkpoint.folder import (
+    FOREIGN_FILES,
+    WEIGHT_FILES,
+    Description,
+    find_model,
+    is_foreign,
+    read_description,
+)
 from xlsr.checkpoint.foreign import Foreign
 from xlsr.checkpoint.hf import Network, build, load_adapter, read_weights, save
 from xlsr.checkpoint.tensorflow import is_saved_model, read_h5, read_saved_model
@@ -29,12 +36,6 @@ from xlsr.tokenizer import Tokenizer
 
 Head = Literal["ctc"]
 
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -101,14 +102,14 @@ def load_checkpoint(
         CheckpointError: nothing that can be read, or tensors are missing, left over or of another shape.
         ConfigError: the architecture is one that cannot be computed.
     """
-    path = Path(source).expanduser()
-    if not path.exists() or str(source) == "default" or _is_hf_folder(path):
-        found, weights, form = _read_folder(find_model(source, language=language), language)
-        unused: dict[str, str] = {}
-    else:
+    path = find_model(source, language=language)
+    unused: dict[str, str] = {}
+    if is_foreign(path) or not (path / "config.json").is_file():
         foreign = _read_foreign(path, Wav2Vec2Config.from_json(Path(config)) if config else None)
         weights, form, unused = foreign.weights, foreign.format, foreign.unused
         found = _describe(foreign, path)
+    else:
+        found, weights, form = read_description(path, language=language), read_weights(path), "huggingface"
     created: tuple[str, ...] = ()
     tensors = dict(weights)
     if head == "ctc":
@@ -157,18 +158,6 @@ def import_model(
     return loaded.report
 
 
-def _is_hf_folder(path: Path) -> bool:
-    return path.is_dir() and any((path / name).is_file() for name in _WEIGHT_FILES)
-
-
-def _read_folder(folder: Path, language: str | None) -> tuple[Description, dict[str, Tensor], str]:
-    """A Hugging Face folder, or one of a hub model that has only TensorFlow or Flax weights."""
-    if not _is_hf_folder(folder):
-        foreign = _read_foreign(folder, None)
-        return replace(_describe(foreign, folder), folder=folder), foreign.weights, foreign.format
-    return read_description(folder, language=language), read_weights(folder), "huggingface"
-
-
 def _read_foreign(path: Path, config: Wav2Vec2Config | None) -> Foreign:
     """Find the reader by the content of a file or folder."""
     if path.is_dir():
@@ -181,10 +170,7 @@ def _read_foreign(path: Path, config: Wav2Vec2Config | None) -> Foreign:
         for name, reader in readers.items():
             if (path / name).is_file():
                 return reader(path / name, config)
-        raise CheckpointError(
-            f"{path} holds no checkpoint: looked for {', '.join(_WEIGHT_FILES)}, variables/variables.index, "
-            f"{', '.join(readers)}"
-        )
+        raise CheckpointError(f"{path} holds no checkpoint: looked for {', '.join((*WEIGHT_FILES, *FOREIGN_FILES))}")
     if is_fairseq(path):
         return read_fairseq(path)
     if is_torchaudio(path):

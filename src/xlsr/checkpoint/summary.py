@@ -1,15 +1,17 @@
-"""What a model folder is, in a few lines, without loading its weights or torch."""
+"""What a model is, in a few lines."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from xlsr.checkpoint.folder import find_model, read_description
+from xlsr.checkpoint.folder import Description, find_model, is_foreign, read_description
 from xlsr.config import Json, Wav2Vec2Config
+from xlsr.errors import CheckpointError, require
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class ModelInfo:
         folder: where it lies.
         architecture: "wav2vec2: 12 layers of 768, 12 heads, post-norm, group-norm features".
         parameters: their number; None where the weights are no safetensors file.
+        weights: what was read, and that it fits; None where nothing was held against the network.
         vocabulary: its symbols in the order of their ids; empty for an encoder.
         languages: of a vocabulary in several languages.
         graphs: exported graphs that lie beside the weights.
@@ -34,6 +37,7 @@ class ModelInfo:
     folder: str
     architecture: str
     parameters: int | None
+    weights: str | None
     vocabulary: tuple[str, ...]
     languages: tuple[str, ...]
     graphs: tuple[str, ...]
@@ -49,6 +53,7 @@ class ModelInfo:
             "about": self.summary,
             "architecture": self.architecture,
             "parameters": f"{self.parameters:,}" if self.parameters is not None else None,
+            "weights": self.weights,
             "vocabulary": f"{len(self.vocabulary)} symbols: {' '.join(self.vocabulary[:40])}"
             if self.vocabulary
             else None,
@@ -62,26 +67,58 @@ class ModelInfo:
 
 
 def info(model: str | Path = "default") -> ModelInfo:
-    """Describe a model folder.
+    """Describe a model: a folder without torch, the file of another system with it.
+
+    Where torch is installed, every tensor is held against the network; what does not fit is among the problems.
 
     Raises:
         CheckpointError, ConfigError, TokenizerError: there is no model, or its description cannot be read.
+        MissingDependencyError: the file of another system, and torch is not installed.
     """
-    folder = find_model(model)
-    description = read_description(folder)
+    source = find_model(model)
+    if (source / "config.json").is_file() and not is_foreign(source):
+        description = read_description(source)
+        parameters, problems = _count_parameters(source)
+        weights = None
+        if not problems and importlib.util.find_spec("torch"):
+            try:
+                weights = _check(source)[1]
+            except CheckpointError as error:
+                problems.append(str(error))
+    else:
+        require("torch", "torch", f"reading {source}")
+        (description, parameters), weights = _check(source)
+        problems = []
+    return _model_info(description, source, parameters, weights, problems)
+
+
+def _check(source: Path) -> tuple[tuple[Description, int], str]:
+    """Load a checkpoint for what it tells of itself."""
+    from xlsr.checkpoint.load import load_checkpoint
+
+    loaded = load_checkpoint(source)
+    report = loaded.report
+    unused = f"; unused by design: {', '.join(report.unused)}" if report.unused else ""
+    found = f"{report.tensors} {report.format} tensors ({', '.join(report.dtypes)}), each in its place{unused}"
+    return (loaded.description, report.parameters), found
+
+
+def _model_info(
+    description: Description, source: Path, parameters: int | None, weights: str | None, problems: list[str]
+) -> ModelInfo:
     config, tokenizer, extras = description.config, description.tokenizer, description.extras
-    parameters, problems = _count_parameters(folder)
     if tokenizer is None:
-        problems.append("no vocabulary: an encoder, to be fine-tuned before it can transcribe")
+        problems = [*problems, "no vocabulary: an encoder, to be fine-tuned before it can transcribe"]
     figures = extras.get("figures")
     return ModelInfo(
-        name=description.name,
-        folder=str(folder),
+        name=description.name if description.folder else source.name,
+        folder=str(source),
         architecture=_architecture(config),
         parameters=parameters,
+        weights=weights,
         vocabulary=tuple(sorted(tokenizer.vocab, key=lambda symbol: tokenizer.vocab[symbol])) if tokenizer else (),
         languages=tokenizer.languages if tokenizer else (),
-        graphs=tuple(name for name in ("openvino/model.xml", "model.onnx") if (folder / name).is_file()),
+        graphs=tuple(name for name in ("openvino/model.xml", "model.onnx") if (source / name).is_file()),
         license=str(extras["license"]) if "license" in extras else None,
         summary=str(extras["summary"]) if "summary" in extras else None,
         figures=figures if isinstance(figures, dict) else {},
