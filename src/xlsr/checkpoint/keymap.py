@@ -163,3 +163,48 @@ def _torchaudio() -> KeyMap:
 
 
 TORCHAUDIO = _torchaudio()
+# --- TensorFlow (TF-Hub's modules, transformers 4's `tf_model.h5`) and Flax (transformers 4's `flax_model.msgpack`).
+# Theirs are paths below the model's name. Both store kernels with all axes reversed, and call a norm's weight and
+# bias gamma and beta (TensorFlow), scale and bias (Flax); else they agree. One list of modules serves both.
+
+_LINEAR = (
+    "wav2vec2.feature_extractor.conv_layers.{i}.conv",
+    "wav2vec2.feature_projection.projection",
+    *(f"wav2vec2.encoder.layers.{{n}}.attention.{which}_proj" for which in "qkv"),
+    "wav2vec2.encoder.layers.{n}.attention.out_proj",
+    "wav2vec2.encoder.layers.{n}.feed_forward.intermediate_dense",
+    "wav2vec2.encoder.layers.{n}.feed_forward.output_dense",
+    "lm_head",
+)
+_NORMS = (
+    "wav2vec2.feature_extractor.conv_layers.{i}.layer_norm",
+    "wav2vec2.feature_projection.layer_norm",
+    "wav2vec2.encoder.layer_norm",
+    "wav2vec2.encoder.layers.{n}.layer_norm",
+    "wav2vec2.encoder.layers.{n}.final_layer_norm",
+)
+_ALIKE = (
+    "wav2vec2.masked_spec_embed",
+    *(f"wav2vec2.encoder.pos_conv_embed.conv.{which}" for which in ("weight_g", "weight_v", "bias")),
+)
+_QUANTIZER = ("quantizer.weight_proj", "project_q", "project_hid")
+
+
+def _path(ours: str) -> str:
+    return ours.removeprefix("wav2vec2.").replace(".", "/")
+
+
+def _paths(linear: Iterable[str], norm_weight: str, norm_bias: str) -> dict[str, str]:
+    return (
+        {f"{ours}.weight": f"{_path(ours)}/kernel" for ours in linear}
+        | {f"{ours}.bias": f"{_path(ours)}/bias" for ours in linear}
+        | {f"{ours}.weight": f"{_path(ours)}/{norm_weight}" for ours in _NORMS}
+        | {f"{ours}.bias": f"{_path(ours)}/{norm_bias}" for ours in _NORMS}
+        | {ours: _path(ours) for ours in _ALIKE}
+    )
+
+
+TENSORFLOW = KeyMap(_paths(_LINEAR, "gamma", "beta"))
+FLAX = KeyMap(
+    _paths((*_LINEAR, *_QUANTIZER), "scale", "bias") | {"quantizer.codevectors": _path("quantizer.codevectors")}
+)
