@@ -185,16 +185,7 @@ class Recognizer:
         return with_timestamps(transcript, timestamps)
 
 
-def load_model(
-    model: str | Path = "default",
-    *,
-    engine: EngineName = "auto",
-    device: str = "auto",
-    language: str | None = None,
-    threads: int = 0,
-) -> Recognizer:
-    """Load a model: the same as `Recognizer.from_pretrained`."""
-    return Recognizer.from_pretrained(model, engine=engine, device=device, language=language, threads=threads)
+load_model = Recognizer.from_pretrained
 
 
 def _openvino_engine(folder: Path, graph: Path, language: str | None, threads: int) -> tuple[Engine, Description]:
