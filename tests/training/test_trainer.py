@@ -12,6 +12,7 @@ import torch
 import xlsr
 from tests.models import LARGE, TINY
 from xlsr.errors import TrainingError
+from xlsr.tokenizer import Tokenizer
 from xlsr.training.finetune import finetune
 from xlsr.training.recipe import read_recipe
 from xlsr.training.tasks import CTCTask
@@ -117,6 +118,20 @@ def test_a_model_to_start_from_keeps_its_weights_and_takes_other_masks(corpus, t
     assert all(torch.equal(value, stored[name]) for name, value in task.network.state_dict().items())
     with pytest.raises(TrainingError, match="num_attention_heads"):
         CTCTask(read_recipe(corpus / "recipe.toml", start | {"model.architecture": {"num_attention_heads": 2}}))
+
+
+def test_the_word_delimiter_is_never_lost_between_symbols_of_whole_words(corpus, tmp_path) -> None:
+    tokenizer = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "up", "down"])
+    tokenizer.to_folder(tmp_path)
+    rows = (corpus / "train.jsonl").read_text().splitlines()
+    row = json.loads(rows[0]) | {"audio": str(corpus / "train0.wav"), "text": "up down down"}
+    (tmp_path / "words.jsonl").write_text(json.dumps(row))
+    words = str(tmp_path / "words.jsonl")
+    overrides = {"data.vocabulary": str(tmp_path), "data.train": words, "data.dev": words}
+    task = CTCTask(read_recipe(corpus / "recipe.toml", overrides))
+    labels = task.load([0]).labels.tolist()
+    assert labels == [5, 4, 6, 4, 6]
+    assert tokenizer.decode(labels, group=False) == "up down down"
 
 
 def test_frozen_parts_do_not_move(corpus, tmp_path) -> None:

@@ -193,13 +193,22 @@ class CTCTask:
     def _text(self, utterance: Utterance) -> str:
         return normalize_target(utterance.text or "", lowercase=self.recipe.data.lowercase)
 
+    def _labels(self, utterance: Utterance) -> list[int]:
+        """The ids of a transcript; the word delimiter stands between words whatever the symbols are.
+
+        Symbols of several characters, such as whole words, would swallow a space beside them as transformers has it.
+        """
+        delimiter = self.tokenizer.word_delimiter
+        text = self._text(utterance)
+        return self.tokenizer.encode(text.replace(" ", delimiter) if delimiter is not None else text)
+
     def _usable(self, utterances: list[Utterance]) -> tuple[list[Utterance], dict[str, int]]:
         """Utterances that can train, and how many were dropped for which reason."""
         data, kept = self.recipe.data, []
         dropped: dict[str, int] = {}
         for utterance in utterances:
             reason = None
-            labels = self.tokenizer.encode(self._text(utterance)) if utterance.text else []
+            labels = self._labels(utterance) if utterance.text else []
             # A repeated label needs a blank between: one more frame.
             needed = len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
             if not utterance.text:
@@ -218,7 +227,7 @@ class CTCTask:
         config = self.network.config
         waveforms = [load_utterance(u) for u in utterances]
         batch = batch_inputs(waveforms, config, normalizes=self.description.normalizes)
-        labels = [self.tokenizer.encode(self._text(u)) for u in utterances]
+        labels = [self._labels(u) for u in utterances]
         return Batch(
             torch.from_numpy(batch.values),
             torch.from_numpy(batch.lengths),
