@@ -61,6 +61,8 @@ class Recognizer:
         self.engine, self.description = engine, description
         self.tokenizer = description.tokenizer
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
+        named = description.extras.get("language")
+        self.language = self.tokenizer.language or (named if isinstance(named, str) else None)
 
     @classmethod
     def from_pretrained(
@@ -176,7 +178,7 @@ class Recognizer:
         segments = split_segments(words_of(best, self.tokenizer), are_phones=self.tokenizer.is_phones)
         transcript = Transcript(
             text=" ".join(segment.text for segment in segments),
-            language=self.tokenizer.language,
+            language=self.language,
             segments=segments,
             duration=round(len(log_probs) * FRAME_SECONDS, 3),
             audio=name,

@@ -195,13 +195,14 @@ class Transcript:
 
 
 def split_segments(
-    words: Sequence[Word], *, max_gap_seconds: float = 0.8, max_seconds: float = 12.0, are_phones: bool = False
+    words: Sequence[Word], *, max_gap_seconds: float = 1.5, max_seconds: float = 12.0, are_phones: bool = False
 ) -> tuple[Segment, ...]:
     """Cut words into segments at pauses, and wherever a segment would grow too long.
 
     Args:
         words: in order of time.
-        max_gap_seconds: a longer pause between two words ends a segment.
+        max_gap_seconds: a longer pause between two words ends a segment. CTC marks words by the middle of their sounds,
+            so that the silence between two is shorter than this by most of a word.
         max_seconds: a segment is longer only if one word is.
         are_phones: each word is a phone; they become the `phones` of the segments.
     """

@@ -274,6 +274,7 @@ def test_damaged_h5_files_are_read_or_refused(tmp_path: Path, count: int) -> Non
 
     read()
     assert refusals == 1  # there is no such file yet
+    assert_same_logits(read_h5(tmp_path / "whole.h5", model.config), model)  # loads all that torch loads late
     for _ in range(count):
         (tmp_path / "a.h5").write_bytes(mutate(whole, rng))
         spend(read)

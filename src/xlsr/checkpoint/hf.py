@@ -13,6 +13,7 @@ names. MMS models have a small file a language, `adapter.<language>.safetensors`
 from __future__ import annotations
 
 import difflib
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -188,7 +189,7 @@ def save(description: Description, model: Network, folder: Path) -> None:
     """Write a folder that xlsr, transformers and any Hugging Face tool read; the encoder alone without a prefix."""
     config = description.config
     name = _STEMS[config.model_type] + next(kind for kind, made in _CLASSES.items() if isinstance(model, made))
-    if config.architectures and config.architectures[0] != name:
+    if config.architectures[:1] != (name,):
         description = replace(description, config=replace(config, architectures=(name,)))
     write_description(description, folder)
     has_prefix = not isinstance(model, Wav2Vec2Model)
@@ -198,6 +199,7 @@ def save(description: Description, model: Network, folder: Path) -> None:
     }
     partial = folder / "model.safetensors.partial"
     save_file(weights, partial, metadata={"format": "pt"})
+    shutil.copymode(folder / "config.json", partial)  # safetensors lets nobody else read its files
     partial.replace(folder / "model.safetensors")
 
 
