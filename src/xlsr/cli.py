@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xlsr.recognizer import Recognizer
     from xlsr.results import Transcript
 
+_STDIN = "<stdin>"
 OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
 
@@ -36,7 +37,9 @@ app = App(
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
     try:
-        status = app(exit_on_error=False, print_error=False, result_action="return_value")
+        # A lone hyphen is stdin, not an option without a name.
+        tokens = [_STDIN if token == "-" else token for token in sys.argv[1:]]
+        status = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         print(f"xlsr: {error}\nxlsr --help lists the verbs, xlsr VERB --help their options", file=sys.stderr)
         sys.exit(2)
@@ -234,8 +237,11 @@ def _inputs(files: tuple[str, ...], manifest: Path | None) -> Iterator[str | Pat
 
     for name in files:
         path = Path(name)
-        if name != "-" and path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if name == _STDIN:
+            yield "-"
+        elif path.is_dir():
+            # An empty folder is passed on, to fail by its name rather than vanish.
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) or [path]
         else:
             yield name
     if manifest is not None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.damage import mutants, mutate, spend
 from tests.models import ARCHITECTURES, tiny
 from xlsr.checkpoint.folder import Description
 from xlsr.checkpoint.hf import load_ctc, read_weights, save_ctc
 from xlsr.config import Wav2Vec2Config
-from xlsr.errors import CheckpointError, ConfigError
+from xlsr.errors import CheckpointError, ConfigError, XlsrError
 from xlsr.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"])
@@ -117,3 +119,28 @@ def test_a_folder_without_weights_says_what_is_wanted(folder) -> None:
 def test_a_config_that_cannot_be_computed_is_refused_by_name(key: str, value) -> None:
     with pytest.raises(ConfigError, match=key):
         Wav2Vec2Config.from_dict(ARCHITECTURES["base"] | {key: value})
+
+
+@pytest.mark.parametrize("count", mutants(2000))
+def test_damaged_safetensors_headers_are_read_or_refused(folder, count: int) -> None:
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    _, whole = load_ctc(folder)
+    names = whole.state_dict().keys()
+    rng = np.random.default_rng(count)
+    refused = 0
+
+    def read() -> None:
+        nonlocal refused
+        try:
+            _, model = load_ctc(folder)
+        except XlsrError:
+            refused += 1
+        else:  # the damage was to what nobody reads, such as the metadata or white space
+            assert model.state_dict().keys() == names
+
+    for _ in range(count):
+        path.write_bytes(mutate(content[:end], rng) + content[end:])
+        spend(read)
+    assert refused > 0.9 * count

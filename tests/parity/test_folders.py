@@ -39,7 +39,7 @@ def test_saving_and_loading_is_the_identity(tmp_path, architecture: str) -> None
     ours = tiny(architecture)
     save_ctc(Description(ours.config, TOKENIZER), ours, tmp_path)
     description, again = load_ctc(tmp_path)
-    assert description.config.to_dict() == ours.config.to_dict()
+    assert description.config.to_dict() == ours.config.to_dict() | {"architectures": ["Wav2Vec2ForCTC"]}
     assert description.tokenizer.vocab == TOKENIZER.vocab
     for name, value in ours.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
