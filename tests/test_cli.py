@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,39 @@ def test_folders_and_manifests_are_expanded(digits, tmp_path) -> None:
     assert [Path(row["audio"]).name for row in rows] == ["a.wav", "b.wav", "b.wav"]
 
 
+def test_segments_and_archives_of_a_manifest_are_cut_and_found(digits, tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        archive.write(digits, "a.wav")
+    rows = [
+        {"audio": str(digits), "duration": 4.455}, {"audio": str(digits), "duration": 1.0, "offset": 0.0},
+        {"audio": "clips/a.wav", "duration": 4.455}, {"audio": "clips/b.wav", "duration": 1.0},
+        {"audio": str(digits), "duration": 1.0, "offset": 99.0},
+    ]  # fmt: skip
+    manifest = tmp_path / "list.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    done = run("transcribe", "--manifest", manifest, "-f", "jsonl")
+    whole = digits.with_suffix(".txt").read_text().strip()
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in found] == [whole, "seven", whole]
+    assert found[1]["duration"] == pytest.approx(0.98)
+    assert done.returncode == 1
+    for message in ("no member b.wav", "a segment of 1.00 s at 99.00 s is wanted"):
+        assert message in done.stderr
+
+
+def test_outputs_never_write_over_each_other(digits, tmp_path) -> None:
+    for name in ("one/a.wav", "two/a.wav"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(digits.read_bytes())
+    refused = run("transcribe", tmp_path / "one" / "a.wav", tmp_path / "two" / "a.wav", "-o", tmp_path / "out")
+    assert refused.returncode == 1
+    assert "more than one recording" in refused.stderr
+    done = run("transcribe", tmp_path, "-o", tmp_path / "out")
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "one" / "a.txt").is_file()
+    assert (tmp_path / "out" / "two" / "a.txt").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -105,6 +139,8 @@ def test_folders_and_manifests_are_expanded(digits, tmp_path) -> None:
         (["transcribe", "x.wav", "--bogus"], 2, "bogus"),
         (["transcribe", "x.wav", "-f", "all"], 2, "--output_dir"),
         (["transcribe", "x.wav", "--model", "nowhere"], 1, "nowhere"),
+        (["transcribe", "x.wav", "-f", "srt", "--timestamps", "none"], 2, "needs times"),
+        (["transcribe", "x.wav", "--threads", "-1"], 1, "threads"),
         (["bogus"], 2, "bogus"),
         (["finetune", "missing.toml", "-o", "out"], 1, "missing.toml"),
         (["finetune", "missing.toml", "-o", "out", "--lr", "3"], 1, "--table.key"),

@@ -22,6 +22,7 @@ def defaults(function) -> dict[str, object]:
         (cli.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
         (cli.export, [xlsr.export_model]),
         (cli.info, [xlsr.info]),
+        (cli.import_model, [xlsr.import_model]),
     ],
 )
 def test_options_have_the_defaults_of_the_functions(verb, functions) -> None:
@@ -41,7 +42,7 @@ def test_choices_are_the_same() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "finetune", "export", "info"])
+@pytest.mark.parametrize("verb", ["transcribe", "finetune", "import", "export", "info"])
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

@@ -31,13 +31,17 @@ _HOMES = {
     "read_manifest": "xlsr.data.manifest",
     "finetune": "xlsr.training.finetune",
     "export_model": "xlsr.export.graph",
+    "import_model": "xlsr.checkpoint.load",
     "info": "xlsr.checkpoint.summary",
+    "load_checkpoint": "xlsr.checkpoint.load",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
     from xlsr.audio import load_audio as load_audio
+    from xlsr.checkpoint.load import import_model as import_model
+    from xlsr.checkpoint.load import load_checkpoint as load_checkpoint
     from xlsr.checkpoint.summary import info as info
     from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
     from xlsr.data.manifest import read_manifest as read_manifest

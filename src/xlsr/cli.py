@@ -6,9 +6,10 @@ modules are imported inside the verbs, so that `xlsr --help` answers at once. Fl
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from xlsr.recognizer import Recognizer
     from xlsr.results import Transcript
 
-_STDIN = "<stdin>"
 OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
+
+T = TypeVar("T")
 
 app = App(
     name="xlsr",
@@ -36,9 +38,12 @@ app = App(
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets its escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         # A lone hyphen is stdin, not an option without a name.
-        tokens = [_STDIN if token == "-" else token for token in sys.argv[1:]]
+        tokens = ["<stdin>" if token == "-" else token for token in sys.argv[1:]]
         status = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         print(f"xlsr: {error}\nxlsr --help lists the verbs, xlsr VERB --help their options", file=sys.stderr)
@@ -50,6 +55,9 @@ def main() -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        print(f"xlsr: {error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -86,26 +94,33 @@ def transcribe(
         batch_seconds: seconds of audio computed at once.
     """
     from xlsr.recognizer import Failure, load_model
+    from xlsr.recordings import check_stems, find_recordings, sources
 
-    inputs = list(_inputs(files, manifest))
-    if not inputs:
-        print("xlsr: nothing to transcribe: name files or folders, - for stdin, or --manifest", file=sys.stderr)
-        return 2
+    recordings = find_recordings(files, manifest)
+    if not recordings:
+        return _usage("nothing to transcribe: name files or folders, - for stdin, or --manifest")
     if output_format == "all" and output_dir is None:
-        print("xlsr: --output_format all needs --output_dir", file=sys.stderr)
-        return 2
+        return _usage("--output_format all needs --output_dir")
+    if timestamps == "none" and output_format in ("srt", "vtt", "tsv", "all"):
+        return _usage(f"--output_format {output_format} needs times; leave --timestamps none out")
+    if output_dir is not None:
+        check_stems(recordings)
+        output_dir.mkdir(parents=True, exist_ok=True)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     _introduce(recognizer)
-    failures: list[Failure] = []
-    for result in recognizer.transcribe_many(inputs, batch_seconds=batch_seconds, timestamps=timestamps):
+    results = recognizer.transcribe_many(sources(recordings), batch_seconds=batch_seconds, timestamps=timestamps)
+    failed = 0
+    for recording, result in zip(
+        recordings, _shown(results, len(recordings), to_files=output_dir is not None), strict=True
+    ):
         if isinstance(result, Failure):
-            failures.append(result)
+            failed += 1
             print(f"xlsr: {result.error}", file=sys.stderr)
         else:
-            _emit(result, output_format, output_dir)
-    if failures and len(inputs) > 1:
-        print(f"xlsr: {len(failures)} of {len(inputs)} recordings failed", file=sys.stderr)
-    return 1 if failures else 0
+            _emit(result, output_format, output_dir and output_dir / recording.stem)
+    if failed and len(recordings) > 1:
+        print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
+    return 1 if failed else 0
 
 
 @app.command
@@ -231,25 +246,6 @@ def _parse_overrides(tokens: tuple[str, ...]) -> dict[str, Json]:
     return parsed
 
 
-def _inputs(files: tuple[str, ...], manifest: Path | None) -> Iterator[str | Path]:
-    """Every recording that was named: files as they are, folders by their sound files, manifests by their rows."""
-    from xlsr.audio import SUFFIXES
-
-    for name in files:
-        path = Path(name)
-        if name == _STDIN:
-            yield "-"
-        elif path.is_dir():
-            # An empty folder is passed on, to fail by its name rather than vanish.
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) or [path]
-        else:
-            yield name
-    if manifest is not None:
-        from xlsr.data.manifest import read_manifest
-
-        yield from (utterance.audio for utterance in read_manifest(manifest))
-
-
 def _introduce(recognizer: Recognizer) -> None:
     """Say on stderr which model speaks, and what it can do."""
     description = recognizer.description
@@ -257,14 +253,29 @@ def _introduce(recognizer: Recognizer) -> None:
     print(f"xlsr: model {description.name} ({recognizer.engine.name}): {about}", file=sys.stderr)
 
 
-def _emit(transcript: Transcript, output_format: OutputFormat, output_dir: Path | None) -> None:
+def _shown(results: Iterator[T], total: int, *, to_files: bool) -> Iterator[T]:
+    """The same results under a progress bar, where someone watches and they do not scroll by themselves."""
+    if not (to_files and total > 1 and sys.stderr.isatty()):
+        return results
+    from rich.console import Console
+    from rich.progress import track
+
+    return iter(track(results, "transcribing", total=total, console=Console(stderr=True)))
+
+
+def _usage(message: str) -> int:
+    print(f"xlsr: {message}", file=sys.stderr)
+    return 2
+
+
+def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None) -> None:
+    """Print a transcript, or write it to files of this stem."""
     from xlsr.results import OUTPUT_FORMATS, format_transcript
 
-    if output_dir is None:
+    if stem is None:
         sys.stdout.write(format_transcript(transcript, output_format).rstrip("\n") + "\n")
         sys.stdout.flush()
         return
-    output_dir.mkdir(parents=True, exist_ok=True)
-    stem = Path(transcript.audio or "audio").stem if transcript.audio != "<stdin>" else "stdin"
+    stem.parent.mkdir(parents=True, exist_ok=True)
     for kind in OUTPUT_FORMATS if output_format == "all" else (output_format,):
-        transcript.write(output_dir / f"{stem}.{kind}")
+        transcript.write(stem.with_name(f"{stem.name}.{kind}"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,10 @@ class Recognizer:
             CheckpointError: no such model, or its files do not fit each other.
             MissingDependencyError: torch is needed and not installed.
         """
+        if engine not in get_args(EngineName) or threads < 0:
+            raise ConfigError(
+                f"engine {engine!r} with {threads} threads; wanted: one of {', '.join(get_args(EngineName))}, 0 or more"
+            )
         folder = find_model(model, language=language)
         graph = folder / "openvino" / "model.xml"
         if engine == "openvino" and not graph.is_file():
@@ -122,6 +126,8 @@ class Recognizer:
         Yields:
             For each input its transcript, or a `Failure` that says why there is none.
         """
+        if isinstance(audios, str | bytes | np.ndarray):
+            raise AudioError(f"several recordings are wanted, in a list; got one {type(audios).__name__}")
         pending: list[tuple[str, list[Window] | XlsrError]] = []
         held = 0.0
         for audio in audios:
@@ -136,7 +142,7 @@ class Recognizer:
                         rows = [*self._encode(first), *(row for window in parts for row in self._encode([window]))]
                         yield self._transcript(name, np.concatenate(rows), timestamps)
                         continue
-            except AudioError as error:
+            except XlsrError as error:
                 pending.append((name, error))
                 continue
             pending.append((name, first))
@@ -169,11 +175,18 @@ class Recognizer:
         for name, part in pending:
             if isinstance(part, XlsrError):
                 yield Failure(name, str(part))
+                continue
+            try:
+                transcript = self._transcript(name, np.concatenate([encoded[id(w)] for w in part]), timestamps)
+            except XlsrError as error:
+                yield Failure(name, str(error))
             else:
-                yield self._transcript(name, np.concatenate([encoded[id(w)] for w in part]), timestamps)
+                yield transcript
 
     def _transcript(self, name: str, log_probs: LogProbs, timestamps: Timestamps) -> Transcript:
         """Decode log-probabilities and put times on them."""
+        if np.isnan(log_probs).any():
+            raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
         best = self.decoder.decode(log_probs)[0]
         segments = split_segments(words_of(best, self.tokenizer), are_phones=self.tokenizer.is_phones)
         transcript = Transcript(
@@ -194,7 +207,7 @@ def _openvino_engine(folder: Path, graph: Path, language: str | None, threads: i
     from xlsr.engines.openvino import OpenVINOEngine
 
     description = read_description(folder)
-    spoken = description.tokenizer.language if description.tokenizer else None
+    spoken = description.tokenizer_language
     if language is not None and language != spoken:
         raise CheckpointError(
             f"the graph of {folder} was exported for {spoken or 'one language'}, not for {language}: "
@@ -219,7 +232,10 @@ def _torch_engine(folder: Path, language: str | None, device: str, threads: int)
             f"{folder} holds a {type(loaded.network).__name__}, an encoder without a CTC head: it has no vocabulary, "
             "so it cannot transcribe; fine-tune it first (xlsr finetune)"
         )
-    engine = TorchEngine(loaded.network, normalizes=loaded.description.normalizes, device=device)
+    try:
+        engine = TorchEngine(loaded.network, normalizes=loaded.description.normalizes, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device} cannot be used: {str(error).partition(chr(10))[0]}") from error
     return engine, loaded.description
 
 

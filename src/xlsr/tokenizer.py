@@ -91,6 +91,7 @@ class Tokenizer:
             TokenizerError: a file is missing or unreadable, the vocabulary contradicts itself, or has no such language.
         """
         folder = Path(folder)
+        folder = folder.parent if folder.name == FILE_NAMES[0] else folder
         vocab = _read_object(folder / FILE_NAMES[0])
         if vocab is None:
             raise TokenizerError(

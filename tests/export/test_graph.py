@@ -54,6 +54,29 @@ def test_a_graph_that_differs_is_refused_and_removed(source, tmp_path, monkeypat
     assert not (tmp_path / "out" / "openvino").exists()
 
 
+def test_an_export_touches_no_other_model(source, tmp_path, monkeypatch) -> None:
+    graph.export_model("openvino", source, source)
+    before = (source / "openvino" / "model.bin").read_bytes()
+    monkeypatch.setattr(graph, "largest_difference", lambda model, runner: float("nan"))
+    with pytest.raises(ExportError, match="differs from torch"):
+        graph.export_model("openvino", source, source)
+    assert (source / "openvino" / "model.bin").read_bytes() == before
+    with pytest.raises(ExportError, match="holds a model already"):
+        graph.export_model("openvino", source, str(_other(tmp_path)))
+
+
+def _other(folder):
+    model = tiny("large")
+    save_ctc(Description(model.config, TOKENIZER), model, folder / "other")
+    return folder / "other"
+
+
+def test_a_card_goes_with_the_graph(source, tmp_path) -> None:
+    (source / "README.md").write_text("---\nlicense: mit\n---\n")
+    graph.export_model("openvino", source, tmp_path / "out")
+    assert "license: mit" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_a_comparison_would_notice_a_wrong_graph(source) -> None:
     _, model = load_ctc(source)
 

@@ -92,8 +92,13 @@ def test_a_run_is_not_overwritten_or_mixed_up(corpus, tmp_path) -> None:
     finetune(corpus / "recipe.toml", tmp_path, overrides={"optim.updates": 2})
     with pytest.raises(TrainingError, match="already holds a run"):
         finetune(corpus / "recipe.toml", tmp_path)
-    with pytest.raises(TrainingError, match="another recipe"):
+    with pytest.raises(TrainingError, match=r"another recipe: optim\.updates differs"):
         finetune(corpus / "recipe.toml", tmp_path, overrides={"optim.updates": 3}, resume=True)
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        finetune(corpus / "recipe.toml", tmp_path / "nowhere", resume=True)
+    (tmp_path / "state.pt").write_bytes(b"damaged")
+    with pytest.raises(TrainingError, match="damaged"):
+        finetune(corpus / "recipe.toml", tmp_path, overrides={"optim.updates": 2}, resume=True)
 
 
 def test_unusable_utterances_are_dropped_by_name_of_the_reason(corpus, tmp_path) -> None:
@@ -101,12 +106,20 @@ def test_unusable_utterances_are_dropped_by_name_of_the_reason(corpus, tmp_path)
     for row in rows:
         row["audio"] = str(corpus / row["audio"])
     rows[0]["text"], rows[1]["text"], rows[2]["duration"] = None, "a" * 200, 99.0
+    rows.append(rows[2] | {"text": "A?", "duration": 1.0})
     extra = [json.loads(line) | {"audio": str(corpus / f"train{i}.wav")}
              for i, line in enumerate((corpus / "train.jsonl").read_text().splitlines())]  # fmt: skip
     manifest = tmp_path / "train.jsonl"
     manifest.write_text("\n".join(json.dumps(row) for row in rows + extra))
-    task = CTCTask(read_recipe(corpus / "recipe.toml", {"data.train": str(manifest)}))
-    assert task.dropped == {"no text": 1, "more labels than frames": 1, "not between 0.1 and 30.0 s": 1}
+    Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"]).to_folder(tmp_path / "letters")
+    overrides = {"data.train": str(manifest), "data.vocabulary": str(tmp_path / "letters" / "vocab.json")}
+    task = CTCTask(read_recipe(corpus / "recipe.toml", overrides))
+    assert task.dropped == {
+        "no text": 1,
+        "more labels than frames": 1,
+        "not between 0.1 and 30.0 s": 1,
+        "symbols outside the vocabulary": 1,
+    }
 
 
 def test_a_model_to_start_from_keeps_its_weights_and_takes_other_masks(corpus, tmp_path) -> None:

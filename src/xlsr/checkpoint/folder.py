@@ -7,6 +7,8 @@ Floor 3, NumPy half: an exported model is described and used without torch. The 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +70,11 @@ class Description:
     def normalizes(self) -> bool:
         """Whether waveforms are brought to zero mean and unit variance first."""
         return bool(self.preprocessor.get("do_normalize", True))
+
+    @property
+    def tokenizer_language(self) -> str | None:
+        """The language of a vocabulary in several, else None."""
+        return self.tokenizer.language if self.tokenizer else None
 
     @property
     def name(self) -> str:
@@ -147,6 +154,25 @@ def _check_front_end(preprocessor: JsonObject, folder: Path) -> None:
     for key in ("feature_extractor_type", "num_mel_bins", "stride"):
         if (value := preprocessor.get(key, FEATURE_PREPROCESSOR[key])) != FEATURE_PREPROCESSOR[key]:
             raise ConfigError(f"{folder}: {key} is {value!r}; {FEATURE_PREPROCESSOR[key]!r} is supported")
+
+
+def copy_card(source: Path, out: Path) -> bool:
+    """Copy a model's card and licence files, which go on with its weights; whether there was a card."""
+    for file in (source / "README.md", *source.glob("LICENSE*")):
+        if file.is_file() and not (out / file.name).exists():
+            shutil.copyfile(file, out / file.name)
+    return (source / "README.md").is_file()
+
+
+def license_of(description: Description) -> str | None:
+    """The licence that `xlsr.json` names, else the one in the head of the model card."""
+    if isinstance(named := description.extras.get("license"), str):
+        return named
+    card = description.folder / "README.md" if description.folder else None
+    if card is None or not card.is_file():
+        return None
+    found = re.match(r"---\n(?:.*\n)*?license:[ \t]*(\S+)", card.read_text("utf-8", errors="replace")[:10_000])
+    return found[1] if found else None
 
 
 def write_description(description: Description, folder: Path) -> None:

@@ -303,7 +303,11 @@ def _shards(index: Path) -> list[Path]:
 
 def _spelt(weights: Weights) -> Weights:
     """The same tensors with the positional convolution spelt weight_g and weight_v."""
-    return {spelt(name): value for name, value in weights.items()}
+    renamed = {spelt(name): value for name, value in weights.items()}
+    if len(renamed) != len(weights):
+        twice = sorted(spelt(name) for name in weights if spelt(name) != name and spelt(name) in weights)
+        raise CheckpointError(f"the weights hold {', '.join(twice)} in both spellings of weight norm; keep one")
+    return renamed
 
 
 def _some(names: Iterable[str], limit: int = 8) -> str:

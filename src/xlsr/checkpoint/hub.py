@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from xlsr.config import read_json_object
 from xlsr.errors import CheckpointError
 
 _NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
@@ -43,7 +44,12 @@ def fetch(model: str, *, revision: str | None = None, language: str | None = Non
     adapter = [f"adapter.{language}.safetensors", f"adapter.{language}.bin"] if language else []
     try:
         folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
-        if _is_complete(folder, adapter):
+        # Other programs fetch parts of a model: what reads its input and output must be there too, or it is asked for.
+        if (
+            _is_complete(folder, adapter)
+            and (folder / "preprocessor_config.json").is_file()
+            and _has_vocabulary(folder)
+        ):
             return folder
     except (OSError, HFValidationError):
         pass  # not in the cache
@@ -72,9 +78,19 @@ def fetch(model: str, *, revision: str | None = None, language: str | None = Non
 def _is_complete(folder: Path, adapter: list[str]) -> bool:
     """Whether a cached snapshot has a configuration, some weights, and one of the adapter's files if it is wanted."""
     weights = any(next(folder.glob(pattern), None) for patterns in _WEIGHTS for pattern in patterns)
+    for index in folder.glob("*.index.json"):
+        named = read_json_object(index).get("weight_map")
+        weights &= isinstance(named, dict) and all((folder / str(name)).is_file() for name in named.values())
     return (folder / "config.json").is_file() and weights and (
         not adapter or any((folder / name).is_file() for name in adapter)
     )  # fmt: skip
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    """Whether the vocabulary of a CTC model was fetched; other models have none."""
+    named = read_json_object(folder / "config.json").get("architectures")
+    is_ctc = isinstance(named, list) and any("ForCTC" in str(name) for name in named)
+    return not is_ctc or (folder / "vocab.json").is_file()
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,7 @@ from xlsr.checkpoint.folder import (
     FOREIGN_FILES,
     WEIGHT_FILES,
     Description,
+    copy_card,
     find_model,
     is_foreign,
     read_description,
@@ -29,7 +30,7 @@ from xlsr.checkpoint.foreign import Foreign
 from xlsr.checkpoint.hf import Network, build, load_adapter, read_weights, save
 from xlsr.checkpoint.tensorflow import is_saved_model, read_h5, read_saved_model
 from xlsr.checkpoint.torchaudio import is_torchaudio, read_torchaudio
-from xlsr.config import JsonObject, Wav2Vec2Config
+from xlsr.config import JsonObject, Wav2Vec2Config, read_json_object
 from xlsr.errors import CheckpointError
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
 from xlsr.tokenizer import Tokenizer
@@ -102,6 +103,10 @@ def load_checkpoint(
         CheckpointError: nothing that can be read, or tensors are missing, left over or of another shape.
         ConfigError: the architecture is one that cannot be computed.
     """
+    if head not in (None, "ctc") or (vocabulary is not None and head is None):
+        raise CheckpointError(
+            f"head is {head!r}; a vocabulary is for head='ctc', which puts a fresh head on an encoder"
+        )
     path = find_model(source, language=language)
     unused: dict[str, str] = {}
     if is_foreign(path) or not (path / "config.json").is_file():
@@ -116,7 +121,9 @@ def load_checkpoint(
         found, tensors, created = _with_ctc_head(found, tensors, vocabulary)
     network = build(found.config, tensors, source=str(source))
     if language is not None and found.config.adapter_attn_dim is not None and isinstance(network, Wav2Vec2ForCTC):
-        found = load_adapter(found, network, language)
+        # A folder imported for one language has it in its weights and no file beside them.
+        if next(path.glob("adapter.*"), None) or read_description(path).tokenizer_language != language:
+            found = load_adapter(found, network, language)
     report = Report(
         format=form,
         source=str(source),
@@ -154,7 +161,11 @@ def import_model(
     origin: JsonObject = {"format": loaded.report.format, "name": Path(source).name}
     extras = {"origin": origin} | loaded.description.extras
     save(replace(loaded.description, extras=extras), loaded.network, out)
-    _write_card(loaded, out)
+    folder = loaded.description.folder
+    if folder is None or not copy_card(folder, out):
+        _write_card(loaded, out)
+    for file in folder.glob("adapter.*") if folder is not None and language is None else ():
+        shutil.copyfile(file, out / file.name)
     return loaded.report
 
 
@@ -193,7 +204,8 @@ def _describe(foreign: Foreign, path: Path) -> Description:
     folder = path if path.is_dir() else path.parent
     if tokenizer is None and (folder / "vocab.json").is_file():
         tokenizer = Tokenizer.from_folder(folder, pad_token_id=foreign.config.pad_token_id)
-    description = Description(foreign.config, tokenizer)
+    extras = read_json_object(folder / "xlsr.json") if (folder / "xlsr.json").is_file() else {}
+    description = Description(foreign.config, tokenizer, extras=extras, folder=folder)
     if "do_normalize" in description.preprocessor:
         description.preprocessor["do_normalize"] = foreign.normalizes
     return description
@@ -218,11 +230,7 @@ def _with_ctc_head(
 
 
 def _write_card(loaded: Checkpoint, out: Path) -> None:
-    """Keep the source's card, whose licence goes on; else write one that says where the weights are from."""
-    folder = loaded.description.folder
-    if folder is not None and (folder / "README.md").is_file():
-        shutil.copyfile(folder / "README.md", out / "README.md")
-        return
+    """Write a card that says where the weights are from."""
     report = loaded.report
     out.joinpath("README.md").write_text(
         f"# {Path(report.source).name}\n\nImported by xlsr from a {report.format} checkpoint: "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from xlsr.checkpoint.folder import Description, find_model, is_foreign, read_description
+from xlsr.checkpoint.folder import Description, find_model, is_foreign, license_of, read_description
 from xlsr.config import Json, Wav2Vec2Config
 from xlsr.errors import CheckpointError, require
 
@@ -119,7 +119,7 @@ def _model_info(
         vocabulary=tuple(sorted(tokenizer.vocab, key=lambda symbol: tokenizer.vocab[symbol])) if tokenizer else (),
         languages=tokenizer.languages if tokenizer else (),
         graphs=tuple(name for name in ("openvino/model.xml", "model.onnx") if (source / name).is_file()),
-        license=str(extras["license"]) if "license" in extras else None,
+        license=license_of(description),
         summary=str(extras["summary"]) if "summary" in extras else None,
         figures=figures if isinstance(figures, dict) else {},
         problems=tuple(problems),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.audio import SAMPLE_RATE, load_audio
+from xlsr.audio import FIELD_SAMPLES, SAMPLE_RATE, load_audio
 from xlsr.errors import AudioError, ManifestError
 
 _AUDIO_KEYS = ("audio", "audio_filepath", "path")
@@ -48,7 +49,7 @@ def read_manifest(path: Path | str, *, split: str | None = None) -> list[Utteran
     """
     path = Path(path)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")  # U+2028 inside a text ends no row
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"manifest {path} cannot be read: {error}") from error
     utterances = [_utterance(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -89,10 +90,15 @@ def _seconds(value: object, key: str, place: str) -> float:
 def load_utterance(utterance: Utterance) -> NDArray[np.float32]:
     """Read an utterance's samples: (samples,) float32 mono at 16 kHz. Raises AudioError naming it."""
     waveform = load_audio(utterance.audio if utterance.audio.exists() else _member(utterance.audio))
-    if utterance.offset:
-        start = round(utterance.offset * SAMPLE_RATE)
-        waveform = waveform[start : start + round(utterance.duration * SAMPLE_RATE)]
-    return waveform
+    start, end = (round(t * SAMPLE_RATE) for t in (utterance.offset, utterance.offset + utterance.duration))
+    if not start and len(waveform) - end < SAMPLE_RATE // 10:
+        return waveform  # the whole recording, whose duration was rounded
+    if len(waveform[start:end]) < FIELD_SAMPLES:
+        raise AudioError(
+            f"{utterance.audio} has {len(waveform) / SAMPLE_RATE:.2f} s; a segment of {utterance.duration:.2f} s at "
+            f"{utterance.offset:.2f} s is wanted, of which less than 25 ms are there"
+        )
+    return waveform[start:end]
 
 
 def _member(audio: Path) -> bytes:
@@ -107,5 +113,5 @@ def _member(audio: Path) -> bytes:
             return opened.read(audio.name)
     except KeyError as error:
         raise AudioError(f"{audio} is not there, and {archive} has no member {audio.name}") from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise AudioError(f"{archive} cannot be read: {error}") from error

@@ -7,6 +7,7 @@ padded batch gives the frames of single utterances there too. Every export is co
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xlsr.checkpoint.folder import find_model, write_description
+from xlsr.checkpoint.folder import copy_card, find_model, write_description
 from xlsr.checkpoint.hf import load_ctc, save_ctc
+from xlsr.config import Wav2Vec2Config
 from xlsr.engines.runtime import converter, openvino
 from xlsr.errors import ExportError, require
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
@@ -58,7 +60,7 @@ class _Graph(nn.Module):
 
 
 def export_model(
-    format: GraphFormat, model: Path | str, out: Path, *, language: str | None = None, tolerance: float = 1e-3
+    format: GraphFormat, model: Path | str, out: Path | str, *, language: str | None = None, tolerance: float = 1e-3
 ) -> Receipt:
     """Export a model folder's network into a folder that `load_model` takes.
 
@@ -72,26 +74,42 @@ def export_model(
     Raises:
         ExportError: the graph differs from torch by more; nothing of it is left.
     """
-    source = find_model(model, language=language)
+    source, out = find_model(model, language=language), Path(out)
+    in_place = out.resolve() == source.resolve()
+    if in_place and language is not None:
+        raise ExportError("the graph of a language is exported into a folder of its own, beside its vocabulary")
+    if not in_place and (out / "config.json").exists():
+        raise ExportError(f"{out} holds a model already; name another folder")
     description, network = load_ctc(source, language=language)
-    if description.config.is_bert:
-        raise ExportError(
-            f"{source} is a wav2vec2-bert, which takes log-mel features; only waveform models are exported"
-        )
-    path = out / GRAPH_PATHS[format]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    runner = _write_openvino(network, path) if format == "openvino" else _write_onnx(network, path)
-    difference = largest_difference(network, runner)
-    if not difference <= tolerance:
-        shutil.rmtree(path.parent) if format == "openvino" else path.unlink()
-        raise ExportError(
-            f"the {format} graph differs from torch by {difference:.2g}; at most {tolerance:.2g} is wanted"
-        )
-    if out.resolve() != source.resolve():
-        write_description(description, out)
-        save_ctc(description, network, out)
-    size = sum(file.stat().st_size for file in path.parent.glob(f"{path.stem}.*")) / 1e6
-    return Receipt(format, path, round(size, 2), difference, tolerance)
+    _check_exportable(description.config, source)
+    with tempfile.TemporaryDirectory(prefix="xlsr-export-") as temporary:
+        path = Path(temporary) / GRAPH_PATHS[format]
+        path.parent.mkdir(exist_ok=True)
+        runner = _write_openvino(network, path) if format == "openvino" else _write_onnx(network, path)
+        difference = largest_difference(network, runner)
+        if not difference <= tolerance:
+            raise ExportError(
+                f"the {format} graph differs from torch by {difference:.2g}; at most {tolerance:.2g} is wanted"
+            )
+        if not in_place:
+            write_description(description, out)
+            save_ctc(description, network, out)
+            copy_card(source, out)
+        made = out / GRAPH_PATHS[format]
+        made.parent.mkdir(parents=True, exist_ok=True)
+        files = sorted(path.parent.glob(f"{path.stem}.*"))
+        for file in files:
+            shutil.copyfile(file, made.parent / file.name)
+        size = sum(file.stat().st_size for file in files) / 1e6
+    return Receipt(format, made, round(size, 2), difference, tolerance)
+
+
+def _check_exportable(config: Wav2Vec2Config, source: Path) -> None:
+    """Refuse by name what the graph, which takes waveforms, cannot hold."""
+    if config.is_bert:
+        raise ExportError(f"{source} is a wav2vec2-bert, which takes log-mel features; waveform models are exported")
+    if config.thinning != 1:
+        raise ExportError(f"{source} has add_adapter, whose frames are not 50 a second; such models are not exported")
 
 
 def largest_difference(model: Wav2Vec2ForCTC, runner: Runner) -> float:
@@ -117,7 +135,11 @@ def _program(model: Wav2Vec2ForCTC) -> torch.export.ExportedProgram:
     batch, samples = torch.export.Dim("batch"), torch.export.Dim("samples", min=720)
     example = (torch.randn(2, 16000), torch.tensor([16000, 12000]))
     shapes = {"waveforms": {0: batch, 1: samples}, "lengths": {0: batch}}
-    return torch.export.export(_Graph(model).eval(), example, dynamic_shapes=shapes)
+    try:
+        return torch.export.export(_Graph(model).eval(), example, dynamic_shapes=shapes)
+    except torch._dynamo.exc.UserError as error:
+        kind = f"{model.config.model_type} with {model.config.position_embeddings_type} positions"
+        raise ExportError(f"{kind} cannot be traced for any length; it runs on torch only") from error
 
 
 def _write_openvino(model: Wav2Vec2ForCTC, path: Path) -> Runner:

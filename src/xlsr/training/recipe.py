@@ -101,7 +101,9 @@ def read_recipe(path: Path | str, overrides: Mapping[str, Json] | None = None) -
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
     for dotted, value in (overrides or {}).items():
         table, _, key = dotted.partition(".")
-        _known(key, {}, dotted) if not key else tables.setdefault(table, {}).update({key: value})
+        if not key or not isinstance(tables.setdefault(table, {}), dict):
+            raise RecipeError(f"{path}: {dotted!r} cannot be overridden; a key of a table is wanted, such as optim.lr")
+        tables[table][key] = value
     hints = get_type_hints(Recipe)
     parts = {}
     for name, values in tables.items():
@@ -115,6 +117,17 @@ def read_recipe(path: Path | str, overrides: Mapping[str, Json] | None = None) -
 
 
 T = TypeVar("T")
+_ABOVE_ZERO = {
+    "data": ("batch_seconds", "max_seconds"),
+    "optim": ("updates", "accumulate", "lr", "final_lr_scale", "eps"),
+    "run": ("eval_every",),
+}
+_NOT_BELOW_ZERO = {
+    "data": ("min_seconds",),
+    "model": ("freeze_encoder_updates",),
+    "optim": ("weight_decay", "max_grad_norm", "warmup", "hold"),
+    "run": ("seed", "workers", "threads"),
+}
 _NAMES = {
     Path: "a path", float: "a number", int: "a whole number", bool: "true or false", str: "a string",
     tuple: "a list of two numbers", dict: "a table",
@@ -161,10 +174,24 @@ def _check(recipe: Recipe, path: Path) -> None:
     names = {f.name for f in dataclasses.fields(Wav2Vec2Config)} - {"extra"}
     for key in recipe.model.architecture:
         _known(key, dict.fromkeys(names), f"{path} [model.architecture]")
-    for table, key in (("data", "batch_seconds"), ("optim", "updates"), ("optim", "accumulate"), ("optim", "lr")):
-        value = getattr(getattr(recipe, table), key)
-        if not value > 0:
-            raise RecipeError(f"{path}: {table}.{key} is {value}; more than 0 is wanted")
+    for table, keys in _ABOVE_ZERO.items():
+        for key in keys:
+            if not getattr(getattr(recipe, table), key) > 0:
+                raise RecipeError(
+                    f"{path}: {table}.{key} is {getattr(getattr(recipe, table), key)}; more than 0 is wanted"
+                )
+    for table, keys in _NOT_BELOW_ZERO.items():
+        for key in keys:
+            if not getattr(getattr(recipe, table), key) >= 0:
+                raise RecipeError(
+                    f"{path}: {table}.{key} is {getattr(getattr(recipe, table), key)}; 0 or more is wanted"
+                )
+    if not all(0 <= beta < 1 for beta in recipe.optim.betas):
+        raise RecipeError(
+            f"{path}: optim.betas are {list(recipe.optim.betas)}; two numbers from 0 to below 1 are wanted"
+        )
+    if recipe.optim.warmup + recipe.optim.hold > 1:
+        raise RecipeError(f"{path}: optim.warmup and optim.hold are shares of the run and add up to more than 1")
     for key in ("train", "dev"):
         if not getattr(recipe.data, key).is_file():
             raise RecipeError(f"{path}: data.{key} is {getattr(recipe.data, key)}, which is no file")

@@ -111,7 +111,11 @@ class CTCTask:
         self.train, self.dropped = self._usable(train)
         self.dev, _ = self._usable(dev)
         if not self.train or not self.dev:
-            raise TrainingError(f"no usable utterance is left; dropped: {self.dropped}")
+            raise TrainingError(
+                f"no usable utterance is left; dropped: {self.dropped or 'all of the development set'}. Texts "
+                f"and vocabulary must agree in case: data.lowercase is {str(recipe.data.lowercase).lower()}, the "
+                f"vocabulary has {' '.join(list(self.tokenizer.vocab)[:12])} ..."
+            )
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
 
     @property
@@ -217,6 +221,8 @@ class CTCTask:
                 reason = f"not between {data.min_seconds} and {data.max_seconds} s"
             elif self.network.config.num_frames(int(utterance.duration * SAMPLE_RATE)) < needed:
                 reason = "more labels than frames"
+            elif self.tokenizer.unk_id in labels:
+                reason = "symbols outside the vocabulary"
             if reason is None:
                 kept.append(utterance)
             else:
@@ -243,6 +249,8 @@ def _start(recipe: Recipe, train: list[Utterance]) -> tuple[Description, Wav2Vec
     """The model to train, from a folder or from random weights drawn with the run's seed."""
     torch.manual_seed(recipe.run.seed)
     if recipe.model.start is not None:
+        if recipe.data.vocabulary is not None:
+            raise TrainingError("model.start has a vocabulary of its own; leave data.vocabulary out")
         description = read_description(recipe.model.start)
         if description.tokenizer is None:
             raise TrainingError(f"{recipe.model.start} has no vocabulary; a fine-tuned model is wanted")

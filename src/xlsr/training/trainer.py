@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from xlsr.config import Json
+from xlsr.config import Json, JsonObject, read_json_object
 from xlsr.errors import TrainingError
 from xlsr.training.recipe import Recipe
 from xlsr.training.schedule import tri_stage
@@ -35,6 +35,7 @@ class Result:
     update: int
 
 
+_FREE = ("run.device", "run.threads", "run.workers")  # change no result, and may change on resume
 _LOG_EVERY = 50  # updates
 _COLUMNS = (
     TextColumn("{task.description}"),
@@ -135,11 +136,14 @@ class Trainer:
         """Make the folder, or restore the state in it."""
         state = self.out / "state.pt"
         wanted = self.recipe.to_dict()
-        if resume and state.is_file():
-            saved = json.loads((self.out / "recipe.json").read_text("utf-8"))
-            if saved != wanted:
-                raise TrainingError(f"{self.out} was trained by another recipe; resume with its own, recipe.json")
-            stored = torch.load(state, map_location="cpu", weights_only=True)
+        if resume:
+            if not state.is_file():
+                raise TrainingError(f"{self.out} holds no state.pt; there is nothing to resume")
+            self._check_recipe(wanted)
+            try:
+                stored = torch.load(state, map_location="cpu", weights_only=True)
+            except Exception as error:  # torch raises whatever its pickle meets
+                raise TrainingError(f"{state} cannot be read; it is damaged: {type(error).__name__}") from error
             self.task.model.load_state_dict(stored["model"])
             self.optimizer.load_state_dict(stored["optimizer"])
             self.update, self.best, self.best_update = stored["update"], stored["best"], stored["best_update"]
@@ -148,6 +152,18 @@ class Trainer:
             raise TrainingError(f"{self.out} already holds a run; resume it, or name another folder")
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "recipe.json").write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+
+    def _check_recipe(self, wanted: JsonObject) -> None:
+        """Raise TrainingError where the run in the folder has another recipe, by the names of the keys."""
+        saved = read_json_object(self.out / "recipe.json")
+        for table, values in wanted.items():
+            before = saved.get(table)
+            assert isinstance(values, dict)
+            for key, value in values.items():
+                if f"{table}.{key}" not in _FREE and (not isinstance(before, dict) or before.get(key) != value):
+                    raise TrainingError(
+                        f"{self.out} was trained by another recipe: {table}.{key} differs; see recipe.json"
+                    )
 
     def _batches(self) -> Iterator[Batch]:
         """Batches from where the run stands, epoch after epoch without end."""
