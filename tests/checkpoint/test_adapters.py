@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import xlsr
 from tests.models import ARCHITECTURES, MORE, inputs_for, transformers_model
 from xlsr.checkpoint.hf import load_adapter, load_ctc, save
-from xlsr.errors import CheckpointError, TokenizerError
+from xlsr.checkpoint.load import import_model, load_checkpoint
+from xlsr.errors import CheckpointError, ExportError, TokenizerError
 
 SYMBOLS = ["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"]
 VOCABULARIES = {
@@ -121,3 +124,27 @@ def test_a_model_without_adapters_has_no_languages(tmp_path) -> None:
     description, model = load_ctc(tmp_path)
     with pytest.raises(CheckpointError, match="has no adapters"):
         load_adapter(description, model, "eng")
+
+
+def test_an_import_keeps_the_languages(folder, tmp_path) -> None:
+    import_model(folder, tmp_path / "all")
+    import_model(folder, tmp_path / "french", language="fra")
+    wanted = load_checkpoint(folder, language="fra")
+    for out in ("all", "french"):
+        found = load_checkpoint(tmp_path / out, language="fra")
+        assert found.description.tokenizer_language == "fra"
+        for name, value in wanted.network.state_dict().items():
+            assert torch.equal(found.network.state_dict()[name], value), name
+    with pytest.raises(CheckpointError, match="deu"):
+        load_checkpoint(tmp_path / "french", language="deu")
+
+
+def test_a_graph_speaks_one_language_and_says_which(folder, tmp_path) -> None:
+    with warnings.catch_warnings():  # torch's exporter warns of its own parts
+        warnings.simplefilter("ignore")
+        xlsr.export_model("openvino", folder, tmp_path / "out", language="fra")
+        with pytest.raises(ExportError, match="a folder of its own"):
+            xlsr.export_model("openvino", folder, folder, language="fra")
+    assert xlsr.load_model(tmp_path / "out", language="fra").language == "fra"
+    with pytest.raises(CheckpointError, match="exported for fra, not for eng"):
+        xlsr.load_model(tmp_path / "out", language="eng")

@@ -31,7 +31,7 @@ from xlsr.checkpoint.hf import Network, build, load_adapter, read_weights, save
 from xlsr.checkpoint.tensorflow import is_saved_model, read_h5, read_saved_model
 from xlsr.checkpoint.torchaudio import is_torchaudio, read_torchaudio
 from xlsr.config import JsonObject, Wav2Vec2Config, read_json_object
-from xlsr.errors import CheckpointError
+from xlsr.errors import CheckpointError, TokenizerError
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
 from xlsr.tokenizer import Tokenizer
 
@@ -120,10 +120,10 @@ def load_checkpoint(
     if head == "ctc":
         found, tensors, created = _with_ctc_head(found, tensors, vocabulary)
     network = build(found.config, tensors, source=str(source))
-    if language is not None and found.config.adapter_attn_dim is not None and isinstance(network, Wav2Vec2ForCTC):
-        # A folder imported for one language has it in its weights and no file beside them.
-        if next(path.glob("adapter.*"), None) or read_description(path).tokenizer_language != language:
-            found = load_adapter(found, network, language)
+    has_adapters = found.config.adapter_attn_dim is not None and isinstance(network, Wav2Vec2ForCTC)
+    if language is not None and has_adapters and not _speaks(path, language):
+        assert isinstance(network, Wav2Vec2ForCTC)
+        found = load_adapter(found, network, language)
     report = Report(
         format=form,
         source=str(source),
@@ -167,6 +167,16 @@ def import_model(
     for file in folder.glob("adapter.*") if folder is not None and language is None else ():
         shutil.copyfile(file, out / file.name)
     return loaded.report
+
+
+def _speaks(path: Path, language: str) -> bool:
+    """Whether the weights of a folder are a language's already: imported for it, without adapter files beside them."""
+    if not path.is_dir() or next(path.glob("adapter.*"), None):
+        return False
+    try:
+        return read_description(path).tokenizer_language == language
+    except TokenizerError:  # several languages, and none is the folder's own
+        return False
 
 
 def _read_foreign(path: Path, config: Wav2Vec2Config | None) -> Foreign:
