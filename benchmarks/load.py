@@ -2,8 +2,8 @@
 
     python benchmarks/load.py [--rounds 5]
 
-Times the loading call alone, after the imports; peak memory is the process's, less what it was before the call, over the
-size of the weights. Needs the extra `dev`.
+Times the loading call alone, after the imports. Peak memory is the process's after every weight was read once (they are
+memory-mapped), less what was resident before the call, over the size of the weights. Linux; needs the extra `dev`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ import transformers
 
 MEASURE = """
 import resource, sys, time
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 {imports}
-before = peak(); started = time.perf_counter()
+before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+started = time.perf_counter()
 model = {call}
-print(time.perf_counter() - started, peak() - before)
+seconds = time.perf_counter() - started
+network = getattr(model, "network", model)
+sum(float(p.detach().sum()) for p in network.parameters())
+print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before)
 """
 SYSTEMS = {
     "transformers": ("from transformers import Wav2Vec2ForCTC", "Wav2Vec2ForCTC.from_pretrained(sys.argv[1])"),

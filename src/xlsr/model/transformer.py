@@ -28,8 +28,11 @@ class WeightNormConv1d(nn.Module):
     def __init__(self, channels: int, kernel: int, groups: int) -> None:
         super().__init__()
         self.kernel, self.groups = kernel, groups
-        weight = torch.randn(channels, channels // groups, kernel) * math.sqrt(4 / (kernel * channels))
-        self.weight_g = nn.Parameter(weight.norm(dim=(0, 1), keepdim=True))
+        weight = torch.empty(channels, channels // groups, kernel)
+        if not weight.is_meta:
+            weight.normal_(std=math.sqrt(4 / (kernel * channels)))
+        norms = torch.empty(1, 1, kernel) if weight.is_meta else weight.norm(dim=(0, 1), keepdim=True)
+        self.weight_g = nn.Parameter(norms)
         self.weight_v = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(channels))
 

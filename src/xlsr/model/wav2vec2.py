@@ -165,6 +165,8 @@ _PLAIN = ("feature_projection.projection", "project_hid", "project_q")
 
 def initialize(model: nn.Module, config: Wav2Vec2Config) -> None:
     """Draw fresh weights as the papers' code does (fairseq `init_bert_params`, Kaiming for convolutions)."""
+    if next(model.parameters()).is_meta:
+        return  # weights come from a file; torch would load a second of code to draw nothing
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and not name.endswith(_PLAIN):
             nn.init.normal_(module.weight, std=1.0 if name.endswith("weight_proj") else config.initializer_range)
