@@ -2,6 +2,8 @@
 
     python benchmarks/long_audio.py RECORDING [--model default] [--minutes 60]
 
+RECORDING is a file, or a manifest whose recordings are joined with half-second pauses; then word error rates are given.
+
 1. The first five minutes at once against the same in windows: differences of probabilities, frames whose best symbol
    differs, and the text.
 2. Peak memory of a fresh process for ten seconds and for the recording repeated to `--minutes`.
@@ -20,6 +22,7 @@ import soundfile
 
 import xlsr
 from xlsr import recognizer as module
+from xlsr.data.manifest import load_utterance, read_manifest
 
 PEAK = (
     "import sys, time, xlsr\n"
@@ -31,7 +34,7 @@ PEAK = (
 )
 
 
-def compare_windows(model: xlsr.Recognizer, waveform: np.ndarray) -> None:
+def compare_windows(model: xlsr.Recognizer, waveform: np.ndarray, reference: str) -> None:
     """Print how far windowed log-probabilities lie from those of the whole."""
     windowed, words = model.log_probs(waveform), model.transcribe(waveform).text
     kept, module.WINDOW_FRAMES = module.WINDOW_FRAMES, len(waveform)
@@ -45,6 +48,25 @@ def compare_windows(model: xlsr.Recognizer, waveform: np.ndarray) -> None:
           f"{np.quantile(difference, 0.99):.2g} at the 99th percentile, {difference.max():.2g} at most; "
           f"{flips:.2%} of frames change their best symbol; word differences "
           f"{xlsr.wer(whole_words, words):.2%} of {len(whole_words.split())} words")  # fmt: skip
+    if reference:
+        print(f"WER {xlsr.wer(reference, words):.1%} in windows, {xlsr.wer(reference, whole_words):.1%} at once")
+
+
+def read(path: Path) -> tuple[np.ndarray, str]:
+    """Samples of a recording, or of the first five minutes of a manifest's with what is said in them."""
+    if path.suffix != ".jsonl":
+        return xlsr.load_audio(path), ""
+    parts: list[np.ndarray] = []
+    words: list[str] = []
+    samples = 0
+    for utterance in read_manifest(path):
+        pause = np.random.default_rng(samples).normal(0, 1e-3, 8_000).astype(np.float32)
+        parts += [load_utterance(utterance), pause]
+        samples += len(parts[-2]) + len(pause)
+        words.append(utterance.text or "")
+        if samples > 300 * 16_000:
+            break
+    return np.concatenate(parts), " ".join(words)
 
 
 def peak(path: Path, model: str) -> tuple[float, float, int]:
@@ -60,9 +82,9 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--minutes", type=float, default=60.0)
     arguments = parser.parse_args()
-    waveform = xlsr.load_audio(arguments.recording)
+    waveform, reference = read(arguments.recording)
     five = np.resize(waveform, 300 * 16_000)
-    compare_windows(xlsr.load_model(arguments.model), five)
+    compare_windows(xlsr.load_model(arguments.model), five, reference)
     with tempfile.TemporaryDirectory() as folder:
         short, long = Path(folder) / "short.flac", Path(folder) / "long.flac"
         soundfile.write(short, five[: 10 * 16_000], 16_000)
