@@ -19,10 +19,10 @@ def defaults(function) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("verb", "functions"),
     [
-        (cli.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
-        (cli.export, [xlsr.export_model]),
-        (cli.info, [xlsr.info]),
-        (cli.import_model, [xlsr.import_model]),
+        (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
+        (cli.checkpoints.export, [xlsr.export_model]),
+        (cli.checkpoints.info, [xlsr.info]),
+        (cli.checkpoints.import_model, [xlsr.import_model]),
     ],
 )
 def test_options_have_the_defaults_of_the_functions(verb, functions) -> None:
@@ -34,12 +34,10 @@ def test_options_have_the_defaults_of_the_functions(verb, functions) -> None:
 
 
 def test_choices_are_the_same() -> None:
-    hints = typing.get_type_hints(cli.transcribe)
+    hints = typing.get_type_hints(cli.recognition.transcribe)
     assert typing.get_args(hints["engine"]) == typing.get_args(EngineName)
     assert typing.get_args(hints["timestamps"]) == typing.get_args(Timestamps)
-    assert set(typing.get_args(typing.get_args(cli.OutputFormat)[0]) or typing.get_args(cli.OutputFormat)) == {
-        *OUTPUT_FORMATS, "all",
-    }  # fmt: skip
+    assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
 
 
 @pytest.mark.parametrize("verb", ["transcribe", "finetune", "import", "export", "info"])

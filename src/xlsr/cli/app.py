@@ -1,0 +1,51 @@
+"""The application that the verbs belong to, and its exit status."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+import xlsr
+from xlsr.errors import XlsrError
+
+app = App(
+    name="xlsr",
+    help="Speech to text with wav2vec 2.0: transcribe, fine-tune, export.",
+    version=f"xlsr {xlsr.__version__}",
+    default_parameter=Parameter(negative=()),
+)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets its escape
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        # A lone hyphen is stdin, not an option without a name.
+        tokens = ["<stdin>" if token == "-" else token for token in sys.argv[1:]]
+        status = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"xlsr: {error}\nxlsr --help lists the verbs, xlsr VERB --help their options", file=sys.stderr)
+        sys.exit(2)
+    except XlsrError as error:
+        print(f"xlsr: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        print(f"xlsr: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def usage(message: str) -> int:
+    """Say what is wrong with the call; returns its exit status."""
+    print(f"xlsr: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,89 @@
+"""Verbs that read and write models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from xlsr.cli.app import app
+
+
+@app.command
+def export(
+    format: Literal["openvino", "onnx"],
+    model: str,
+    out: Path,
+    /,
+    *,
+    language: str | None = None,
+    tolerance: float = 1e-3,
+) -> int:
+    """Export a model's network as a graph, beside a copy of the model.
+
+    Args:
+        format: the graph's runtime.
+        model: a model folder.
+        out: the folder to write; the model's own folder adds the graph to it.
+        language: for models of several languages: the one that the graph will speak.
+        tolerance: largest accepted difference of a log-probability from torch's.
+    """
+    from xlsr.errors import require
+
+    require("torch", "torch", "exporting")
+    from xlsr.export.graph import export_model as run
+
+    receipt = run(format, model, out, language=language, tolerance=tolerance)
+    print(receipt.path)
+    print(
+        f"xlsr: {receipt.megabytes} MB; largest difference from torch {receipt.largest_difference:.2g} "
+        f"(at most {receipt.tolerance:.2g} was accepted)",
+        file=sys.stderr,
+    )
+    return 0
+
+
+@app.command(name="import")
+def import_model(
+    source: str,
+    out: Path,
+    /,
+    *,
+    head: Literal["ctc"] | None = None,
+    vocabulary: Annotated[Path | None, Parameter(alias="--vocab")] = None,
+    language: str | None = None,
+    config: Path | None = None,
+) -> int:
+    """Write a fairseq, torchaudio, TensorFlow, Flax or hub checkpoint as a Hugging Face folder.
+
+    Args:
+        source: a file, a folder, or a name on the hub.
+        out: the folder to write.
+        head: ctc puts a fresh head on an encoder, to be fine-tuned.
+        vocabulary: a folder with vocab.json, for that head.
+        language: for models of several languages.
+        config: a config.json, for files that do not tell their architecture in full.
+    """
+    from xlsr.errors import require
+
+    require("torch", "torch", "importing weights")
+    from xlsr.checkpoint.load import import_model as run
+
+    print(run(source, out, head=head, vocabulary=vocabulary, language=language, config=config), file=sys.stderr)
+    print(out)
+    return 0
+
+
+@app.command
+def info(model: str = "default", /) -> int:
+    """Say what a model is: architecture, parameters, vocabulary, licence, problems.
+
+    Args:
+        model: a model folder.
+    """
+    from xlsr.checkpoint.summary import info as describe
+
+    print(describe(model))
+    return 0

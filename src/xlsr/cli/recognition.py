@@ -1,0 +1,113 @@
+"""Verbs that turn recordings into text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+from cyclopts import Parameter
+
+from xlsr.cli.app import app, usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlsr.recognizer import Recognizer
+    from xlsr.results import Transcript
+
+OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
+Timestamps = Literal["none", "segment", "word", "char", "phone"]
+
+T = TypeVar("T")
+
+
+@app.command
+def transcribe(
+    files: Annotated[tuple[str, ...], Parameter(name="FILES", negative=())] = (),
+    /,
+    *,
+    manifest: Path | None = None,
+    model: str = "default",
+    language: str | None = None,
+    output_dir: Annotated[Path | None, Parameter(alias="-o")] = None,
+    output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "txt",
+    timestamps: Timestamps = "char",
+    engine: Literal["auto", "openvino", "torch"] = "auto",
+    device: str = "auto",
+    threads: int = 0,
+    batch_seconds: float = 120.0,
+) -> int:
+    """Turn recordings into text.
+
+    Args:
+        files: recordings, folders of recordings, or - for stdin.
+        manifest: a JSON-lines list of recordings, in place of files.
+        model: a model folder; default is the model that ships with the package.
+        language: for models of several vocabularies.
+        output_dir: write one file a recording here instead of printing.
+        output_format: what is written; all writes every format (with output_dir).
+        timestamps: how deep the times in json go.
+        engine: openvino runs an exported graph, torch the weights.
+        device: cpu, cuda, or auto.
+        threads: CPU threads; 0 leaves the choice to the engine.
+        batch_seconds: seconds of audio computed at once.
+    """
+    from xlsr.recognizer import Failure, load_model
+    from xlsr.recordings import check_stems, find_recordings, sources
+
+    recordings = find_recordings(files, manifest)
+    if not recordings:
+        return usage("nothing to transcribe: name files or folders, - for stdin, or --manifest")
+    if output_format == "all" and output_dir is None:
+        return usage("--output_format all needs --output_dir")
+    if timestamps == "none" and output_format in ("srt", "vtt", "tsv", "all"):
+        return usage(f"--output_format {output_format} needs times; leave --timestamps none out")
+    if output_dir is not None:
+        check_stems(recordings)
+        output_dir.mkdir(parents=True, exist_ok=True)
+    recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
+    _introduce(recognizer)
+    results = recognizer.transcribe_many(sources(recordings), batch_seconds=batch_seconds, timestamps=timestamps)
+    failed = 0
+    for recording, result in zip(
+        recordings, _shown(results, len(recordings), to_files=output_dir is not None), strict=True
+    ):
+        if isinstance(result, Failure):
+            failed += 1
+            print(f"xlsr: {result.error}", file=sys.stderr)
+        else:
+            _emit(result, output_format, output_dir and output_dir / recording.stem)
+    if failed and len(recordings) > 1:
+        print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _introduce(recognizer: Recognizer) -> None:
+    """Say on stderr which model speaks, and what it can do."""
+    description = recognizer.description
+    about = description.extras.get("summary", f"{recognizer.tokenizer.size} symbols")
+    print(f"xlsr: model {description.name} ({recognizer.engine.name}): {about}", file=sys.stderr)
+
+
+def _shown(results: Iterator[T], total: int, *, to_files: bool) -> Iterator[T]:
+    """The same results under a progress bar, where someone watches and they do not scroll by themselves."""
+    if not (to_files and total > 1 and sys.stderr.isatty()):
+        return results
+    from rich.console import Console
+    from rich.progress import track
+
+    return iter(track(results, "transcribing", total=total, console=Console(stderr=True)))
+
+
+def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None) -> None:
+    """Print a transcript, or write it to files of this stem."""
+    from xlsr.results import OUTPUT_FORMATS, format_transcript
+
+    if stem is None:
+        sys.stdout.write(format_transcript(transcript, output_format).rstrip("\n") + "\n")
+        sys.stdout.flush()
+        return
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for kind in OUTPUT_FORMATS if output_format == "all" else (output_format,):
+        transcript.write(stem.with_name(f"{stem.name}.{kind}"))
