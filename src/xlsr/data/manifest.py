@@ -1,8 +1,8 @@
 """Lists of utterances: JSON lines, one recording each.
 
 Reads `audio` (relative to the manifest; NeMo's `audio_filepath` and Common Voice's `path` are accepted), `duration`,
-and optionally `offset`, `text`, `phones`, `language`, `speaker`, `split`. Where `a/b/x.opus` is not a file, member
-`x.opus` of `a/b.zip` is meant. Knows nothing of labels or tensors.
+and optionally `offset`, `text`, `phones`, `language`, `speaker`, `split`, `kind`. Where `a/b/x.opus` is not a file,
+member `x.opus` of `a/b.zip` is meant. Knows nothing of labels or tensors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _MAX_MEMBER_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording with what is known of it; times in seconds, `phones` separated by spaces."""
+    """One recording with what is known of it; times in seconds, `phones` separated by spaces.
+
+    `kind` is what sounds where it is not speech: "noise" or "rir" (the response of a room to an impulse).
+    """
 
     audio: Path
     duration: float
@@ -35,6 +38,7 @@ class Utterance:
     language: str | None = None
     speaker: str | None = None
     split: str | None = None
+    kind: str | None = None
 
 
 def read_manifest(path: Path | str, *, split: str | None = None) -> list[Utterance]:
@@ -74,7 +78,7 @@ def _utterance(path: Path, number: int, line: str) -> Utterance:
     duration, offset = (
         _seconds(row.get(key, default), key, place) for key, default in (("duration", None), ("offset", 0))
     )
-    words = {key: row.get(key) for key in ("text", "phones", "language", "speaker", "split")}
+    words = {key: row.get(key) for key in ("text", "phones", "language", "speaker", "split", "kind")}
     for key, value in words.items():
         if value is not None and not isinstance(value, str):
             raise ManifestError(f"{place}: {key} is {value!r}; a string or null is wanted")
