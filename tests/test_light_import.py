@@ -29,7 +29,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["recognizer", "results", "tokenizer", "metrics", "report", "decoding.greedy", "cli"]
+    "module", ["recognizer", "results", "tokenizer", "metrics", "report", "evaluation", "decoding.greedy", "cli"]
 )
 def test_the_upper_half_loads_no_torch(module: str) -> None:
     assert not loaded_by(f"import xlsr.{module}") & {*HEAVY}

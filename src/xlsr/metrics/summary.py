@@ -57,7 +57,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Rate:
-    """An error rate of many utterances; `str` shows it with its interval, in percent.
+    """An error rate of many utterances; `str` shows it in percent, with its interval where more than one was drawn.
 
     Attributes:
         name: WER, CER or PER.
@@ -75,6 +75,8 @@ class Rate:
         return self.counts.rate
 
     def __str__(self) -> str:
+        if self.interval.units < 2:
+            return f"{self.value:.1%}"
         return f"{self.value:.1%} [{100 * self.interval.low:.1f}, {100 * self.interval.high:.1f}]"
 
 
