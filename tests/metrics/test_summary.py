@@ -61,8 +61,10 @@ def test_no_utterances_are_refused() -> None:
 
 
 def test_intervals_of_few_speakers_are_called_what_they_are() -> None:
-    assert "2000 draws of 3 speakers: too few to trust" in score_corpus(CORPUS).note
+    assert "2000 draws of 3 speakers; too few to trust" in score_corpus(CORPUS).note
     assert "nothing is said of other voices" in score_corpus(CORPUS[:2]).note
+    assert score_corpus(CORPUS[:1]).note == "one utterance gives no interval"
+    assert str(score_corpus(CORPUS[:1]).rate("WER")) == "0.0%"
     many = [Scored(f"{i}", "a b", "a", 1.0, f"s{i}") for i in range(12)]
     assert score_corpus(many).note == "95 % intervals from 2000 draws of 12 speakers"
 

@@ -151,10 +151,14 @@ class ErrorSummary:
     def note(self) -> str:
         """How the intervals were made, and whether they can hold."""
         interval = self.total.rates[0].interval
-        made = f"95 % intervals from {RESAMPLES} draws of {interval.units} {interval.unit}"
+        if interval.units < 2:
+            return "one utterance gives no interval"
+        parts = [f"95 % intervals from {RESAMPLES} draws of {interval.units} {interval.unit}"]
+        if interval.units < FEW_UNITS:
+            parts.append(f"too few to trust, {FEW_UNITS} or more are wanted")
         if interval.unit == "utterances":
-            return f"{made} (under two speakers are named: nothing is said of other voices)"
-        return made if interval.units >= FEW_UNITS else f"{made}: too few to trust; {FEW_UNITS} or more are wanted"
+            parts.append("under two speakers are named, so nothing is said of other voices")
+        return "; ".join(parts)
 
     def to_markdown(self) -> str:
         """Return the tables and how they were made, for a model card."""
