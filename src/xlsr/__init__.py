@@ -29,6 +29,7 @@ _HOMES = {
     "wer": "xlsr.metrics",
     "cer": "xlsr.metrics",
     "read_manifest": "xlsr.data.manifest",
+    "evaluate": "xlsr.evaluation",
     "finetune": "xlsr.training.finetune",
     "export_model": "xlsr.export.graph",
     "import_model": "xlsr.checkpoint.load",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
     from xlsr.data.manifest import read_manifest as read_manifest
     from xlsr.errors import XlsrError as XlsrError
+    from xlsr.evaluation import evaluate as evaluate
     from xlsr.export.graph import export_model as export_model
     from xlsr.metrics import cer as cer
     from xlsr.metrics import wer as wer

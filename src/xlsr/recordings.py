@@ -104,11 +104,10 @@ def _expand(name: str) -> list[Recording]:
 
 def _part(utterance: Utterance) -> AudioSource:
     """The samples of a row as a file; what cannot be read is passed on, to fail by its name in its turn."""
-    name = f"{utterance.audio} at {utterance.offset:g} s" if utterance.offset else str(utterance.audio)
     try:
         waveform = load_utterance(utterance)
     except AudioError as error:
-        return cast(BinaryIO, _Missing(name, error))
+        return cast(BinaryIO, _Missing(utterance.name, error))
     content = io.BytesIO()
     soundfile.write(content, waveform, SAMPLE_RATE, format="WAV", subtype="FLOAT")
-    return _Named(content.getvalue(), name)
+    return _Named(content.getvalue(), utterance.name)

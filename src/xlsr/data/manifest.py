@@ -40,6 +40,11 @@ class Utterance:
     split: str | None = None
     kind: str | None = None
 
+    @property
+    def name(self) -> str:
+        """What messages and tables call it: its path, and where in it the utterance begins."""
+        return f"{self.audio} at {self.offset:g} s" if self.offset else str(self.audio)
+
 
 def read_manifest(path: Path | str, *, split: str | None = None) -> list[Utterance]:
     """Read a JSON-lines manifest.
