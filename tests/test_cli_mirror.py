@@ -7,6 +7,7 @@ import pytest
 
 import xlsr
 from xlsr import cli
+from xlsr.data.corpora.layouts import Layout
 from xlsr.metrics import Key
 from xlsr.recognizer import EngineName, Recognizer
 from xlsr.results import OUTPUT_FORMATS, Timestamps
@@ -24,6 +25,7 @@ def defaults(function) -> dict[str, object]:
         (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
         (cli.evaluation.evaluate, [xlsr.load_model, xlsr.evaluate]),
         (cli.checkpoints.export, [xlsr.export_model]),
+        (cli.corpora.prepare, [xlsr.prepare]),
         (cli.checkpoints.info, [xlsr.info]),
         (cli.checkpoints.import_model, [xlsr.import_model]),
     ],
@@ -42,9 +44,10 @@ def test_choices_are_the_same() -> None:
     assert typing.get_args(hints["timestamps"]) == typing.get_args(Timestamps)
     assert typing.get_args(cli.evaluation.Key) == typing.get_args(Key)
     assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
+    assert typing.get_args(cli.corpora.Layout) == typing.get_args(Layout)
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "evaluate", "finetune", "import", "export", "info"])
+@pytest.mark.parametrize("verb", ["transcribe", "evaluate", "finetune", "import", "export", "info", "prepare"])
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

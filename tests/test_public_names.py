@@ -21,7 +21,7 @@ def test_public_names_are_stable() -> None:
         "Character", "Failure", "Phone", "Recognizer", "Segment", "Tokenizer", "Transcript", "Wav2Vec2Config", "Word",
         "XlsrError", "__version__", "cer", "evaluate", "export_model", "finetune", "import_model", "info",
         "load_checkpoint", "load_audio", "load_model",
-        "read_manifest", "wer",
+        "prepare", "read_manifest", "wer", "write_manifest",
     }  # fmt: skip
 
 
