@@ -19,17 +19,14 @@ from numpy.typing import NDArray
 from xlsr.audio import SAMPLE_RATE
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
 from xlsr.errors import AudioError, ConfigError, ManifestError, XlsrError
-from xlsr.metrics import Difference, ErrorSummary, Key, Rate, Scored, Tokens, compare_corpora, count_edits, score_corpus
+from xlsr.metrics import Difference, ErrorSummary, Key, Scored, Tokens, compare_corpora, count_edits, score_corpus
 from xlsr.normalize import describe_scoring, normalize_scored
 from xlsr.recognizer import Failure, Recognizer, load_model
-from xlsr.report import Bar, Page, check_plots
+from xlsr.report import Page, add_breakdowns, add_errors, check_plots
 from xlsr.results import Transcript
 from xlsr.tables import Table
 
 Results = Iterator[Transcript | Failure]
-
-# More bars than this are no picture; the table has them all.
-_MOST_BARS = 40
 
 
 @dataclass(frozen=True)
@@ -125,8 +122,8 @@ class Report:
         if self.other:
             page.heading(f"Compared with {self.other.model}").table(self.table()).table(self.difference_table())
             page.note(f"First is {self.model}, second {self.other.model}; a negative difference is the second's gain.")
-        _add_breakdowns(page, self.summary)
-        _add_errors(page, self.summary)
+        add_breakdowns(page, self.summary)
+        add_errors(page, self.summary)
         if self.all_failures:
             failed = tuple((failure.audio, failure.error) for failure in self.all_failures)
             page.heading("Failed").table(Table(("recording", "why"), failed))
@@ -322,35 +319,3 @@ def _difference_row(name: str, found: Difference) -> tuple[str, ...]:
     )
     chances = (found.p_bootstrap, found.p_matched_pairs)
     return (name, *values, *("< 0.001" if p < 0.001 else f"{p:.3f}" for p in chances))
-
-
-def _add_breakdowns(page: Page, summary: ErrorSummary) -> None:
-    for key, parts in summary.parts.items():
-        page.heading(f"By {key}")
-        main = parts[0].rates[0].name
-        if len(parts) <= _MOST_BARS:
-            bars = [_bar(part.name, part.rates[0]) for part in parts]
-            page.bars(f"{main} by {key}, with 95 % intervals", bars, x_label=f"{main}, %")
-        page.table(summary.table(key))
-
-
-def _add_errors(page: Page, summary: ErrorSummary) -> None:
-    if not summary.worst:
-        page.heading("Errors").text("None.")
-        return
-    page.heading("Worst utterances").note("Struck out: said and not heard. Beside it: heard instead.")
-    page.diffs((f"{item.name}: {count_edits(item.edits).rate:.0%}", item.edits) for item in summary.worst)
-    for rate, pairs in summary.confusions.items():
-        rows = tuple((_shown(pair.reference), _shown(pair.hypothesis), f"{pair.count}") for pair in pairs)
-        page.heading(f"Most frequent confusions, {rate}").table(Table(("said", "heard", "times"), rows))
-
-
-def _bar(name: str, rate: Rate) -> Bar:
-    if rate.interval.units < 2:
-        return Bar(name, 100 * rate.value)
-    return Bar(name, 100 * rate.value, 100 * rate.interval.low, 100 * rate.interval.high)
-
-
-def _shown(token: str | None) -> str:
-    """A token as a cell; a space and nothing need signs of their own."""
-    return {None: "∅", " ": "␣"}.get(token, token or "")
