@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from xlsr.config import Wav2Vec2Config
 from xlsr.model.convolution import convolve_frames
+from xlsr.model.dropout import Dropout
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "swish": F.silu}
 
@@ -118,7 +119,7 @@ class FeatureProjection(nn.Module):
         super().__init__()
         self.layer_norm = nn.LayerNorm(config.feature_size, eps=config.layer_norm_eps)
         self.projection = nn.Linear(config.feature_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.feat_proj_dropout)
+        self.dropout = Dropout(config.feat_proj_dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, frames, feature_size) -> (batch, frames, hidden_size), and the normed features for the quantizer."""
