@@ -20,6 +20,7 @@ def defaults(function) -> dict[str, object]:
     ("verb", "functions"),
     [
         (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
+        (cli.doctor.doctor, [xlsr.doctor]),
         (cli.checkpoints.export, [xlsr.export_model]),
         (cli.checkpoints.info, [xlsr.info]),
         (cli.checkpoints.import_model, [xlsr.import_model]),
@@ -40,7 +41,7 @@ def test_choices_are_the_same() -> None:
     assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "finetune", "import", "export", "info"])
+@pytest.mark.parametrize("verb", ["transcribe", "finetune", "import", "export", "info", "doctor"])
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

@@ -29,6 +29,8 @@ _HOMES = {
     "wer": "xlsr.metrics",
     "cer": "xlsr.metrics",
     "read_manifest": "xlsr.data.manifest",
+    "doctor": "xlsr.data.doctor",
+    "DoctorReport": "xlsr.data.findings",
     "finetune": "xlsr.training.finetune",
     "export_model": "xlsr.export.graph",
     "import_model": "xlsr.checkpoint.load",
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from xlsr.checkpoint.load import load_checkpoint as load_checkpoint
     from xlsr.checkpoint.summary import info as info
     from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
+    from xlsr.data.doctor import doctor as doctor
+    from xlsr.data.findings import DoctorReport as DoctorReport
     from xlsr.data.manifest import read_manifest as read_manifest
     from xlsr.errors import XlsrError as XlsrError
     from xlsr.export.graph import export_model as export_model
