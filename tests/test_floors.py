@@ -15,7 +15,7 @@ FLOORS = {
     "checkpoint": 3, "engines": 3,
     "recognizer": 4, "training": 4,
     "export": 5,
-    "recordings": 6, "installation": 6,
+    "recordings": 6,
     "cli": 7, "__main__": 8,
 }  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -28,7 +28,9 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     assert not loaded & {*HEAVY, "numpy", "openvino"}
 
 
-@pytest.mark.parametrize("module", ["recognizer", "results", "tokenizer", "metrics", "decoding.greedy", "cli"])
+@pytest.mark.parametrize(
+    "module", ["recognizer", "results", "tokenizer", "metrics", "decoding.greedy", "data.doctor", "cli"]
+)
 def test_the_upper_half_loads_no_torch(module: str) -> None:
     assert not loaded_by(f"import xlsr.{module}") & {*HEAVY}
 

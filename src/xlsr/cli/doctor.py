@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from xlsr.cli.installation import Installation
     from xlsr.config import JsonObject
     from xlsr.data.findings import DoctorReport
-    from xlsr.installation import Installation
 
 _SHOWN = 10  # findings of a kind that a table shows; --json has all
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -50,7 +50,7 @@ def doctor(
     if manifest is None:
         if against or fix or strict or not audio:
             return usage("doctor without a manifest looks at the installation; name a manifest")
-        from xlsr.installation import installation
+        from xlsr.cli.installation import installation
 
         found = installation()
         _emit(found.to_dict(), json, lambda console: _show_installation(found, console))
@@ -72,7 +72,7 @@ def _emit(report: JsonObject, json: str | None, show: Callable[[Console], None])
     if to_stdout:
         sys.stdout.write(content)
     elif json is not None:
-        Path(json).write_text(content, "utf-8")
+        Path(json).write_text(content, "utf-8", errors="backslashreplace")
 
 
 def _show_report(report: DoctorReport, console: Console) -> None:

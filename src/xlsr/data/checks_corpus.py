@@ -35,10 +35,12 @@ _MIN_LEAK_WORDS, _MIN_LEAK_CHARS = 4, 20
 # Kinds that make a length or a rate of speech wrong, and are the better thing to say.
 _EXPLAINING = {"unreadable_audio", "truncated_audio", "nan_audio", "silent_audio", "wrong_rate", "empty_text"}
 # Of the rows on one side: above it, splits share by design (a closed set of prompts, one speaker).
-_BY_DESIGN = 0.5
+_BY_DESIGN, _MIN_DESIGN = 0.5, 20
 
 
-def corpus_findings(rows: Sequence[Row], against: Sequence[Row], heard: Mapping[Row, Measurement]) -> list[Finding]:
+def corpus_findings(
+    rows: Sequence[Row], against: Sequence[Row], heard: Mapping[Row, Measurement], known: Sequence[Finding]
+) -> list[Finding]:
     """Compare the rows with each other, and with those of other manifests.
 
     Args:
@@ -167,7 +169,7 @@ def _text_leaks(train: Sequence[Row], held: Sequence[Row]) -> Iterator[Finding]:
     """Training rows whose sentence is held out."""
     pairs = _shared(train, held, _sentence)
     candidates = sum(_sentence(row) is not None for row in train)
-    if len(pairs) > _BY_DESIGN * candidates:
+    if candidates >= _MIN_DESIGN and len(pairs) > _BY_DESIGN * candidates:
         found = f"{len(pairs)} of {candidates} training sentences are held out too"
         yield about_corpus("text_leak", f"{found}: a closed set of prompts; figures tell nothing of new sentences")
         return
@@ -180,7 +182,7 @@ def _speaker_leaks(rows: Sequence[Row], others: Sequence[Row]) -> Iterator[Findi
     """Rows whose speaker is also on the other side."""
     pairs = _shared(rows, others, lambda row: row.utterance.speaker)
     candidates = sum(bool(row.utterance.speaker) for row in rows)
-    if len(pairs) > _BY_DESIGN * candidates:
+    if candidates >= _MIN_DESIGN and len(pairs) > _BY_DESIGN * candidates:
         found = f"the speakers of {len(pairs)} of {candidates} rows are on both sides of the splits"
         yield about_corpus("speaker_leak", f"{found}; figures tell nothing of new speakers")
         return

@@ -9,12 +9,15 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from xlsr.data.findings import Finding
 from xlsr.data.rows import Row, about_corpus, by_language
 
 # The scripts that share letters that look alike; all others stand apart by sight.
 _LOOKALIKE = ("LATIN", "CYRILLIC", "GREEK")
+# Letters that are written alike in two of them; a word of these alone may be of either.
+_AMBIGUOUS = set("aceopxyisjABCEHIKMOPSTXYJаеорсхуіѕјАВЕНІКМОРЅСТХУЈοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ")
 _NO_BREAK = {"\u00a0", "\u202f", "\u2007"}
 _JOINERS = {"\u200c", "\u200d"}  # part of the spelling in Arabic and Indic scripts
 _APOSTROPHES = ("'", "’")
@@ -50,14 +53,14 @@ def text_findings(rows: Sequence[Row]) -> list[Finding]:
         found += _of_one(row)
     for language, group in by_language([row for row in spelled if row.text.strip()]).items():
         name = language or "the corpus"
-        found += [*_casing(group, name), *_apostrophes(group, name), *_rare(group, name)]
+        found += [*_scripts_of(group, name), *_casing(group, name), *_apostrophes(group, name), *_rare(group, name)]
     return [*found, *_unseen(spelled)]
 
 
 def _missing(rows: Sequence[Row], spelled: Sequence[Row]) -> Iterator[Finding]:
     """Rows without text, where others have some; phones alone are labels enough where nobody has text."""
     if not spelled:
-        if not any(row.utterance.phones for row in rows):
+        if rows and not any(row.utterance.phones for row in rows):
             yield about_corpus("empty_text", "no row has a text; the corpus is fit for pre-training alone")
         return
     for row in rows:
@@ -80,10 +83,6 @@ def _of_one(row: Row) -> Iterator[Finding]:
     if unicodedata.normalize("NFC", text) != text:
         wanted = "xlsr composes them itself, other tools count each piece: use --fix"
         yield row.finding("not_nfc", f"letters of the text are not in Unicode's form NFC; {wanted}")
-    mixed = [word for word in re.findall(r"[^\W\d_]+", text) if len(_scripts(word)) > 1]
-    if mixed:
-        got = f"{mixed[0]!r} mixes {' and '.join(sorted(_scripts(mixed[0])))}"
-        yield row.finding("confusable_characters", f"{got} in one word: {_letters(mixed[0])}; spell it in one script")
     unspoken = {char for char in text if unicodedata.category(char) in ("Nd", "No", "Nl", "Sc", "Sm", "So")}
     unspoken |= _SYMBOLS & set(text)
     if unspoken:
@@ -103,9 +102,10 @@ def _is_invisible(text: str, place: int) -> bool:
     if char in _JOINERS:
         sides = text[place - 1 : place] + text[place + 1 : place + 2]
         return len(sides) < 2 or any(side.isspace() or _script(side) in _LOOKALIKE for side in sides)
-    return unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs", "Cn")
+    return unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs")
 
 
+@cache
 def _script(char: str) -> str | None:
     """LATIN, CYRILLIC or GREEK; None for everything else."""
     first = unicodedata.name(char, "").partition(" ")[0] if char.isalpha() else ""
@@ -116,11 +116,18 @@ def _scripts(word: str) -> set[str]:
     return {script for script in map(_script, word) if script}
 
 
-def _letters(word: str) -> str:
-    """The letters of the rarer script in a word, by name."""
-    counts = Counter(script for script in map(_script, word) if script)
-    rarer = min(counts, key=lambda script: (counts[script], script))
-    return _named({char for char in word if _script(char) == rarer})
+def _scripts_of(group: Sequence[Row], name: str) -> Iterator[Finding]:
+    """Words of two scripts, and words that only look like the script of their language."""
+    words = [re.findall(r"[^\W\d_]+", row.text) for row in group]
+    counts = Counter(script for row in words for word in row for script in map(_script, word) if script)
+    habit = counts.most_common(1)[0][0] if counts else None
+    for row, candidates in zip(group, words, strict=True):
+        for word in candidates:
+            strange = {char for char in word if _script(char) not in (habit, None)}
+            if strange and (len(_scripts(word)) > 1 or set(word) <= _AMBIGUOUS):
+                got = f"{word!r} has {_named(strange)} among letters of {habit}, the script of {name}"
+                yield row.finding("confusable_characters", f"{got}: spell it in one script")
+                break
 
 
 def _named(chars: set[str]) -> str:
@@ -150,7 +157,7 @@ def _casing(group: Sequence[Row], name: str) -> Iterator[Finding]:
     habit, most = counts.most_common(1)[0]
     strange = {"lower": {"upper", "short upper", "sentence"}, "upper": {"lower", "sentence"}}.get(habit, {"upper"})
     odd = [(row, style) for row, style in zip(group, styles, strict=True) if style in strange]
-    if odd and most < _DOMINANT * counts.total() and habit != "sentence":
+    if len(odd) > (1 - _DOMINANT) * counts.total():
         shares = ", ".join(f"{count} {style}" for style, count in counts.most_common())
         yield about_corpus("mixed_case", f"casing of {name} is mixed: {shares}; one is wanted: train with lowercase")
         return

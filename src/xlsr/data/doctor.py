@@ -120,7 +120,7 @@ def _written(report: DoctorReport, rows: Sequence[Row], bad: dict[int, bytes], f
         else:
             why = [{"code": finding.code, "message": finding.message} for finding in reasons[line]]
             entry = {"line": line, "row": raw.decode("utf-8", "replace"), "reasons": why}
-            dropped.append(json.dumps(entry, ensure_ascii=False).encode())
+            dropped.append(_json_bytes(entry))
     fix.parent.mkdir(parents=True, exist_ok=True)
     fix.write_bytes(b"".join(row + b"\n" for row in clean))
     _dropped_path(fix).write_bytes(b"".join(row + b"\n" for row in dropped))
@@ -142,4 +142,9 @@ def _clean_row(row: Row, text: str, folder: Path) -> bytes:
             if not Path(name).is_absolute() and (folder / name).resolve() != row.utterance.audio.resolve():
                 changes[key] = here.as_posix()
             break
-    return json.dumps(row.content | changes, ensure_ascii=False).encode() if changes else row.raw
+    return _json_bytes(row.content | changes) if changes else row.raw
+
+
+def _json_bytes(value: object) -> bytes:
+    """One line of JSON; half a character pair, which UTF-8 has not, stays the escape that it was."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")

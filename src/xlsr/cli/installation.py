@@ -1,4 +1,4 @@
-"""What is installed and what is missing: packages by extra, the model inside, the processor, the codecs. Floor 6.
+"""What is installed and what is missing: packages by extra, the model inside, the processor, the codecs. Floor 7.
 
 Imports no optional package: it looks for them. The list of extras is the package's own metadata.
 """
