@@ -160,7 +160,13 @@ def test_failures_have_the_name_of_their_cause(tmp_path) -> None:
     cases = {
         "nan_audio": [row(nan, 1.0)],
         "truncated_audio": [row(cut, 1.0), row(cut_ogg, 3.0), row(whole, 1.0, offset=5.0)],
-        "unreadable_audio": [row(tmp_path / "gone.wav", 1.0), row(text, 1.0), row(tmp_path, 1.0)],
+        "unreadable_audio": [
+            row(tmp_path / "gone.wav", 1.0),
+            row(text, 1.0),
+            row(tmp_path, 1.0),
+            row(tmp_path / ("long" * 100), 1.0),
+            row(tmp_path / "null\0", 1.0),
+        ],
     }
     for code, rows in cases.items():
         for listed in rows:

@@ -68,6 +68,7 @@ def test_lengths_that_fine_tuning_drops_are_told() -> None:
 def test_a_fault_that_explains_a_length_is_told_alone() -> None:
     listed = row(1, "a", 40.0)
     assert found([listed], known=[listed.finding("wrong_rate", "twice as long")]) == set()
+    assert found([listed], known=[listed.finding("wrong_rate", "of the original", "note")]) == {(1, "duration_outlier")}
 
 
 def speech(count: int, *, seed: int = 0) -> list[Row]:

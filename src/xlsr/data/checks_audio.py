@@ -7,6 +7,7 @@ blocks are all that is ever held. Floor 2; NumPy only.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -151,9 +152,12 @@ def measure_rows(rows: Sequence[Row], *, threads: int) -> Iterator[tuple[Row, Me
     """
     ordered = sorted(rows, key=lambda row: (str(row.utterance.audio), row.utterance.offset, row.line))
     files = [list(group) for _, group in groupby(ordered, key=lambda row: row.utterance.audio)]
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         for group, results in zip(files, pool.map(_measure_file, files), strict=True):
             yield from zip(group, results, strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # who stops listening need not wait for the rest
 
 
 def _measure_file(rows: Sequence[Row]) -> Sequence[Measurement | AudioError]:
@@ -169,6 +173,8 @@ def _measure_file(rows: Sequence[Row]) -> Sequence[Measurement | AudioError]:
                 total += block.size
     except AudioError as error:
         return [error] * len(rows)
+    except OSError as error:  # a name that no file can have, a folder that may not be read
+        return [AudioError(f"{path} cannot be read: {error}")] * len(rows)
     return [span.finish(total, stream.sample_rate) for span in spans]
 
 
@@ -209,7 +215,7 @@ def failure_finding(row: Row, error: AudioError) -> Finding:
         return row.finding("nan_audio", str(error))
     if isinstance(error, TruncatedError):
         return row.finding("truncated_audio", str(error))
-    cure = "" if row.utterance.audio.exists() else ": bring the file or remove the row"
+    cure = "" if os.path.exists(row.utterance.audio) else ": bring the file or remove the row"
     return row.finding("unreadable_audio", f"{error}{cure}")
 
 

@@ -16,6 +16,7 @@ from xlsr.data.checks_audio import Measurement, audio_findings, failure_finding,
 from xlsr.data.checks_corpus import corpus_findings
 from xlsr.data.checks_text import repaired_text, text_findings
 from xlsr.data.findings import DoctorReport, Finding, Repair, ordered
+from xlsr.data.manifest import _AUDIO_KEYS
 from xlsr.data.progress import watched
 from xlsr.data.rows import Row, read_rows
 from xlsr.errors import AudioError, ManifestError
@@ -135,7 +136,7 @@ def _clean_row(row: Row, text: str, folder: Path) -> bytes:
     changes: dict[str, Json] = {}
     if text != row.text:
         changes["text"] = text
-    for key in ("audio", "audio_filepath", "path"):
+    for key in _AUDIO_KEYS:
         name = row.content.get(key)
         if isinstance(name, str):
             here = Path(os.path.relpath(row.utterance.audio, folder))
