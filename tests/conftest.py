@@ -38,14 +38,14 @@ def tiny_folder(tmp_path_factory) -> Path:
     """A folder of a tiny random model with its weights and an OpenVINO graph."""
     from tests.models import tiny
     from xlsr.checkpoint.folder import Description
-    from xlsr.checkpoint.hf import save_ctc
+    from xlsr.checkpoint.hf import save
     from xlsr.export.graph import export_model
     from xlsr.tokenizer import Tokenizer
 
     folder = tmp_path_factory.mktemp("tiny")
     model = tiny("large")
     tokenizer = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"])
-    save_ctc(Description(model.config, tokenizer, extras={"name": "tiny"}), model, folder)
+    save(Description(model.config, tokenizer, extras={"name": "tiny"}), model, folder)
     with warnings.catch_warnings():  # torch's exporter warns of its own parts
         warnings.simplefilter("ignore")
         export_model("openvino", folder, folder)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +106,26 @@ def test_what_is_missing_is_named_and_fails_where_it_is_needed(monkeypatch) -> N
         ("numpy", ">=1.26", False, None), ("no-such-package", ">=2", True, None),
         ("no-such-extra", ">=3", True, "fancy")]  # fmt: skip
     assert found.problems == ("no-such-package is missing: pip install 'xlsr'",)
+
+
+class Screen(io.StringIO):
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "patience", "shown"), [(True, -1.0, True), (True, 60.0, False), (False, -1.0, False)]
+)
+def test_only_a_patient_watcher_sees_the_bar(monkeypatch, terminal: bool, patience: float, shown: bool) -> None:
+    screen = Screen(terminal=terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    module = importlib.import_module("xlsr.cli.app")
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", patience)
+    monkeypatch.setenv("TERM", "xterm")
+    assert list(module.watched(iter(range(50)), 50, label="listening")) == list(range(50))
+    assert ("listening" in screen.getvalue()) == shown
+    assert list(module.watched(iter([]), 0)) == []

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "onnx", "onnxruntime")
+HEAVY = ("torch", "transformers", "onnx", "onnxruntime", "matplotlib")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -29,7 +29,19 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["recognizer", "results", "tokenizer", "metrics", "decoding.greedy", "data.doctor", "cli"]
+    "module",
+    [
+        "recognizer",
+        "results",
+        "tokenizer",
+        "metrics",
+        "report",
+        "evaluation",
+        "decoding.greedy",
+        "data.augment",
+        "data.doctor",
+        "cli",
+    ],
 )
 def test_the_upper_half_loads_no_torch(module: str) -> None:
     assert not loaded_by(f"import xlsr.{module}") & {*HEAVY}

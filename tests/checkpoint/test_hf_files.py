@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.damage import mutants, mutate, spend
 from tests.models import ARCHITECTURES, tiny
 from xlsr.checkpoint.folder import Description
-from xlsr.checkpoint.hf import load_ctc, read_weights, save_ctc
+from xlsr.checkpoint.hf import load_ctc, read_weights, save
 from xlsr.config import Wav2Vec2Config
 from xlsr.errors import CheckpointError, ConfigError, XlsrError
 from xlsr.tokenizer import Tokenizer
@@ -24,7 +24,7 @@ TOKENIZER = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "
 @pytest.fixture
 def folder(tmp_path):
     model = tiny("large")
-    save_ctc(Description(model.config, TOKENIZER), model, tmp_path)
+    save(Description(model.config, TOKENIZER), model, tmp_path)
     return tmp_path
 
 

@@ -136,11 +136,11 @@ def test_a_segment_may_be_shorter_than_its_recording(tmp_path) -> None:
 
 def test_another_stated_rate_is_a_note_where_durations_agree(tmp_path) -> None:
     paths = [write_soundfile(tmp_path / f"{n}.wav", tone(1.0), RATE) for n in range(3)]
-    stated = [Row(n, b"", Utterance(path, 1.0), {"sample_rate": rate})
+    stated = [Row(n, b"", Utterance(path, 1.0, sample_rate=rate), {})
               for n, (path, rate) in enumerate(zip(paths, (RATE, RATE, 8_000), strict=True), 1)]  # fmt: skip
     found = audio_findings(list(measure_rows(stated, threads=2)), set(paths))
     assert [(f.code, f.severity, f.line) for f in found] == [("wrong_rate", "note", 3)]
-    originals = [Row(n, b"", Utterance(path, 1.0), {"sample_rate": 48_000}) for n, path in enumerate(paths, 1)]
+    originals = [Row(n, b"", Utterance(path, 1.0, sample_rate=48_000), {}) for n, path in enumerate(paths, 1)]
     found = audio_findings(list(measure_rows(originals, threads=2)), set(paths))
     assert [(f.code, f.severity, f.line) for f in found] == [("wrong_rate", "note", None)]
 
@@ -182,3 +182,20 @@ def test_a_row_is_measured_over_the_samples_that_training_reads(tmp_path, offset
     ((_, heard),) = measure_rows([listed], threads=1)
     assert isinstance(heard, Measurement)
     assert heard.content == measure(load_utterance(listed.utterance)).content
+
+
+def test_each_channel_of_a_recording_is_measured_by_itself(tmp_path) -> None:
+    stereo = np.stack([tone(1.0), np.zeros(RATE, np.float32)], axis=1)
+    path = write_soundfile(tmp_path / "stereo.wav", stereo, RATE)
+    rows = [Row(n, b"", Utterance(path, 1.0, channel=channel), {}) for n, channel in enumerate((0, 1, None, 5), 1)]
+    heard = {listed.line: result for listed, result in measure_rows(rows, threads=2)}
+    assert [heard[line].silent for line in (1, 2, 3)] == [False, True, False]
+    assert heard[3].peak == pytest.approx(heard[1].peak / 2, abs=1e-4)  # of 16 bits
+    assert isinstance(heard[4], AudioError)
+
+
+def test_noises_and_rooms_need_no_speech() -> None:
+    padded = measure(np.concatenate([tone(0.1), np.zeros(3 * RATE)]))
+    for kind, expected in ((None, ["mostly_silence"]), ("rir", []), ("noise", [])):
+        listed = Row(1, b"", Utterance(Path("a.wav"), padded.seconds, kind=kind), {})
+        assert [finding.code for finding in audio_findings([(listed, padded)], set())] == expected

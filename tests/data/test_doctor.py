@@ -157,12 +157,31 @@ def test_several_rows_of_one_recording_are_read_in_one_pass(tmp_path, monkeypatc
             for start in range(0, 100, 10)]  # fmt: skip
     opened = []
     real = checks_audio.open_audio
-    monkeypatch.setattr(checks_audio, "open_audio", lambda source: opened.append(source) or real(source))
+    monkeypatch.setattr(
+        checks_audio, "open_audio", lambda source, **options: opened.append(source) or real(source, **options)
+    )
     report = doctor(write(tmp_path, "list.jsonl", *rows, rows[0] | {"offset": 95.0}))
     assert len(opened) == 1
     assert report.seconds == pytest.approx(105)
     assert found(report) - {(line, "contradictory_text") for line in range(2, 11)} == {
         (11, "truncated_audio"), *((line, "unspoken_symbols") for line in range(1, 12))}  # fmt: skip
+
+
+def test_lists_of_other_forms_are_checked_and_not_copied(tmp_path) -> None:
+    (tmp_path / "corpus" / "wavs").mkdir(parents=True)
+    for name, samples in (("a", tone(1.0)), ("b", np.zeros(16_000, np.float32))):
+        write_soundfile(tmp_path / "corpus" / "wavs" / f"{name}.wav", samples, 16_000)
+    (tmp_path / "corpus" / "metadata.csv").write_text("a|One.|One.\nb|Two.|Two.\n")
+    assert found(doctor(tmp_path / "corpus")) == {(2, "silent_audio")}
+    with pytest.raises(ManifestError, match="no JSON lines"):
+        doctor(tmp_path / "corpus", fix=tmp_path / "clean.jsonl")
+
+
+def test_the_column_of_the_text_keeps_its_name(tmp_path) -> None:
+    write_soundfile(tmp_path / "a.wav", tone(1.0), 16_000)
+    path = write(tmp_path, "list.jsonl", {"path": "a.wav", "duration": 1.0, "sentence": " hello"})
+    doctor(path, fix=tmp_path / "clean.jsonl")
+    assert json.loads((tmp_path / "clean.jsonl").read_text()) == {"path": "a.wav", "duration": 1.0, "sentence": "hello"}
 
 
 def write(folder, name: str, *rows) -> Path:

@@ -8,7 +8,7 @@ import torch
 
 from tests.models import ARCHITECTURES, tiny
 from xlsr.checkpoint.folder import Description
-from xlsr.checkpoint.hf import load_ctc, save_ctc
+from xlsr.checkpoint.hf import load_ctc, save
 from xlsr.engines.openvino import OpenVINOEngine
 from xlsr.engines.torch import TorchEngine
 from xlsr.errors import ExportError
@@ -23,7 +23,7 @@ TOKENIZER = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "
 @pytest.fixture(params=ARCHITECTURES)
 def source(request, tmp_path):
     model = tiny(request.param)
-    save_ctc(Description(model.config, TOKENIZER), model, tmp_path / "source")
+    save(Description(model.config, TOKENIZER), model, tmp_path / "source")
     return tmp_path / "source"
 
 
@@ -67,7 +67,7 @@ def test_an_export_touches_no_other_model(source, tmp_path, monkeypatch) -> None
 
 def _other(folder):
     model = tiny("large")
-    save_ctc(Description(model.config, TOKENIZER), model, folder / "other")
+    save(Description(model.config, TOKENIZER), model, folder / "other")
     return folder / "other"
 
 

@@ -10,7 +10,7 @@ import transformers
 
 from tests.models import ARCHITECTURES, noise, tiny
 from xlsr.checkpoint.folder import Description
-from xlsr.checkpoint.hf import load_ctc, save_ctc
+from xlsr.checkpoint.hf import load_ctc, save
 from xlsr.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"])
@@ -20,7 +20,7 @@ TOKENIZER = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a", "
 @torch.no_grad()
 def test_our_folder_loads_in_transformers_with_equal_logits(tmp_path, architecture: str) -> None:
     ours = tiny(architecture)
-    save_ctc(Description(ours.config, TOKENIZER), ours, tmp_path)
+    save(Description(ours.config, TOKENIZER), ours, tmp_path)
     theirs, report = transformers.AutoModelForCTC.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
@@ -37,7 +37,7 @@ def test_our_folder_loads_in_transformers_with_equal_logits(tmp_path, architectu
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_saving_and_loading_is_the_identity(tmp_path, architecture: str) -> None:
     ours = tiny(architecture)
-    save_ctc(Description(ours.config, TOKENIZER), ours, tmp_path)
+    save(Description(ours.config, TOKENIZER), ours, tmp_path)
     description, again = load_ctc(tmp_path)
     assert description.config.to_dict() == ours.config.to_dict() | {"architectures": ["Wav2Vec2ForCTC"]}
     assert description.tokenizer.vocab == TOKENIZER.vocab
@@ -61,7 +61,7 @@ def test_their_folder_loads_in_ours(tmp_path, architecture: str) -> None:
 
 def test_our_processor_loads_in_transformers(tmp_path) -> None:
     ours = tiny("large")
-    save_ctc(Description(ours.config, TOKENIZER), ours, tmp_path)
+    save(Description(ours.config, TOKENIZER), ours, tmp_path)
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)
     assert processor.tokenizer.get_vocab() == TOKENIZER.vocab
     assert processor.feature_extractor.do_normalize
@@ -70,10 +70,10 @@ def test_our_processor_loads_in_transformers(tmp_path) -> None:
 
 def test_unknown_keys_of_config_survive(tmp_path) -> None:
     ours = tiny("base")
-    save_ctc(Description(ours.config, TOKENIZER), ours, tmp_path)
+    save(Description(ours.config, TOKENIZER), ours, tmp_path)
     path = tmp_path / "config.json"
     keys = json.loads(path.read_text()) | {"gradient_checkpointing": False, "made_by": {"somebody": [1, 2.5, None]}}
     path.write_text(json.dumps(keys))
     description, model = load_ctc(tmp_path)
-    save_ctc(description, model, tmp_path / "again")
+    save(description, model, tmp_path / "again")
     assert json.loads((tmp_path / "again" / "config.json").read_text()) == keys

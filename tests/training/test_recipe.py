@@ -8,7 +8,7 @@ import math
 import pytest
 
 from xlsr.errors import RecipeError
-from xlsr.training.recipe import read_recipe
+from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.schedule import tri_stage
 
 GOOD = '[data]\ntrain = "train.jsonl"\ndev = "dev.jsonl"\n[optim]\nlr = 1e-3\nbetas = [0.9, 0.98]\n'
@@ -23,7 +23,7 @@ def path(tmp_path):
 
 
 def test_paths_are_relative_to_the_recipe(path) -> None:
-    recipe = read_recipe(path, {"optim.updates": 7, "model.freeze_feature_encoder": True})
+    recipe = read_recipe(path, FinetuneRecipe, {"optim.updates": 7, "model.freeze_feature_encoder": True})
     assert recipe.data.train == path.parent / "train.jsonl"
     assert (recipe.optim.lr, recipe.optim.updates, recipe.model.freeze_feature_encoder) == (1e-3, 7, True)
     assert json.loads(json.dumps(recipe.to_dict()))["optim"]["betas"] == [0.9, 0.98]
@@ -47,19 +47,19 @@ def test_paths_are_relative_to_the_recipe(path) -> None:
         ({"optim.betas": [0.9]}, "a list of two numbers is wanted"),
         ({"run.device": 3}, "a string is wanted"),
         ({"data.lowercase": "yes"}, "true or false is wanted"),
-        ({"data.train": "nowhere.jsonl"}, "which is no file"),
+        ({"data.train": "nowhere.jsonl"}, "which is not there"),
         ({"model.architecture": {"hiden_size": 3}}, "did you mean hidden_size"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(path, overrides, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        read_recipe(path, overrides)
+        read_recipe(path, FinetuneRecipe, overrides)
 
 
 def test_a_file_that_is_no_toml_is_named(path) -> None:
     path.write_text("[data\n")
     with pytest.raises(RecipeError, match=r"recipe\.toml cannot be read"):
-        read_recipe(path)
+        read_recipe(path, FinetuneRecipe)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -185,27 +185,31 @@ def check_names(wanted: dict[str, torch.Size], found: Weights, source: str) -> N
         raise CheckpointError(f"the weights of {source} do not fit the network; {'; '.join(parts)}")
 
 
-def save(description: Description, model: Network, folder: Path) -> None:
-    """Write a folder that xlsr, transformers and any Hugging Face tool read; the encoder alone without a prefix."""
+def save(
+    description: Description, model: Network, folder: Path, *, weights: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write a folder that xlsr, transformers and any Hugging Face tool read; the encoder alone without a prefix.
+
+    Args:
+        description: of the model; its architecture's class is settled by `model`.
+        model: names the tensors.
+        folder: is made where it is not there.
+        weights: by the names of the model's state dict; default: its own.
+    """
     config = description.config
     name = _STEMS[config.model_type] + next(kind for kind, made in _CLASSES.items() if isinstance(model, made))
     if config.architectures[:1] != (name,):
         description = replace(description, config=replace(config, architectures=(name,)))
     write_description(description, folder)
     has_prefix = not isinstance(model, Wav2Vec2Model)
-    weights = {
+    named = {
         _file_name(name, model, has_prefix=has_prefix): value.detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
+        for name, value in (weights or model.state_dict()).items()
     }
     partial = folder / "model.safetensors.partial"
-    save_file(weights, partial, metadata={"format": "pt"})
+    save_file(named, partial, metadata={"format": "pt"})
     shutil.copymode(folder / "config.json", partial)  # safetensors lets nobody else read its files
     partial.replace(folder / "model.safetensors")
-
-
-def save_ctc(description: Description, model: Wav2Vec2ForCTC, folder: Path) -> None:
-    """As `save`."""
-    save(description, model, folder)
 
 
 def load_adapter(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from xlsr.cli.app import app, usage
+from xlsr.cli.app import app, usage, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def doctor(
     """Name every utterance that cannot train or is suspicious, and why; without a manifest: what is installed.
 
     Args:
-        manifest: JSON lines.
+        manifest: JSON lines, or any list or folder that training takes.
         against: another manifest, such as a test set, with which this one must share nothing; may be repeated.
         audio: read the recordings; without, lengths are what the rows say.
         fix: write a clean manifest here, and what it leaves out beside it as .dropped.jsonl.
@@ -57,7 +58,9 @@ def doctor(
         return 1 if found.problems else 0
     from xlsr.data.doctor import doctor as run
 
-    report = run(manifest, against=against, audio=audio, fix=fix, threads=threads)
+    report = run(
+        manifest, against=against, audio=audio, fix=fix, threads=threads, progress=partial(watched, label="listening")
+    )
     _emit(report.to_dict(), json, lambda console: _show_report(report, console))
     return 1 if report.failed(strict=strict) else 0
 

@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, open_audio
+from xlsr.data.archives import audio_file
 from xlsr.data.findings import Finding
-from xlsr.data.manifest import Utterance, _member
+from xlsr.data.loading import channel_of
+from xlsr.data.manifest import Utterance
 from xlsr.data.rows import Row, about_corpus
 from xlsr.errors import AudioError, NotFiniteError, TruncatedError
 
@@ -150,8 +152,8 @@ def measure_rows(rows: Sequence[Row], *, threads: int) -> Iterator[tuple[Row, Me
         rows: of one manifest; those of the same recording are read together.
         threads: files read at once; the decoders run outside Python's lock.
     """
-    ordered = sorted(rows, key=lambda row: (str(row.utterance.audio), row.utterance.offset, row.line))
-    files = [list(group) for _, group in groupby(ordered, key=lambda row: row.utterance.audio)]
+    ordered = sorted(rows, key=lambda row: (*_recording(row), row.utterance.offset, row.line))
+    files = [list(group) for _, group in groupby(ordered, key=_recording)]
     pool = ThreadPoolExecutor(threads)
     try:
         for group, results in zip(files, pool.map(_measure_file, files), strict=True):
@@ -160,13 +162,18 @@ def measure_rows(rows: Sequence[Row], *, threads: int) -> Iterator[tuple[Row, Me
         pool.shutdown(cancel_futures=True)  # who stops listening need not wait for the rest
 
 
+def _recording(row: Row) -> tuple[str, int]:
+    """What is read in one pass: a file, and which channel of it."""
+    return str(row.utterance.audio), -1 if row.utterance.channel is None else row.utterance.channel
+
+
 def _measure_file(rows: Sequence[Row]) -> Sequence[Measurement | AudioError]:
     """Measure the rows of one recording in one pass over it."""
     path = rows[0].utterance.audio
     spans = [_Span(row.utterance) for row in rows]
     total = 0
     try:
-        with open_audio(path if path.exists() else _member(path)) as stream:
+        with open_audio(audio_file(path), channel=channel_of(rows[0].utterance)) as stream:
             for block in stream.blocks(_BLOCK_SECONDS):
                 for span in spans:
                     span.take(block, total)
@@ -246,7 +253,7 @@ def _levels_of(row: Row, measured: Measurement) -> Iterator[Finding]:
     elif abs(measured.offset) > _DC_OFFSET:  # what is cut off on one side has an offset too
         found = f"the mean sample of {name} is {measured.offset:+.3f}; 0 is wanted"
         yield row.finding("dc_offset", f"{found}: filter the recording above 20 Hz")
-    if measured.sound_share < _MIN_SOUND_SHARE:
+    if measured.sound_share < _MIN_SOUND_SHARE and row.is_speech:
         found = f"{measured.sound_share:.1%} of {name} is sound, {measured.seconds * measured.sound_share:.2f} s"
         yield row.finding("mostly_silence", f"{found}; speech is wanted: trim it, or see whether the words are there")
 
@@ -273,12 +280,12 @@ def _lengths_of(row: Row, measured: Measurement, *, whole: bool) -> Iterator[Fin
 
 def _rates(heard: Sequence[tuple[Row, Measurement]], known: set[int | None]) -> Iterator[Finding]:
     """Hold the stated sample rates against the files'; where the durations agree this is worth a note only."""
-    stated = [(row, row.sample_rate, measured.sample_rate) for row, measured in heard if row.sample_rate]
-    differing = [(row, said, found) for row, said, found in stated if said != found and row.line not in known]
+    stated = [(row, row.utterance.sample_rate, measured.sample_rate) for row, measured in heard]
+    differing = [(row, said, rate) for row, said, rate in stated if said not in (None, rate) and row.line not in known]
     if len(differing) > _HABIT_SHARE * len(stated):
         found = f"{len(differing)} of {len(stated)} rows state another sample rate than their files have"
         yield about_corpus("wrong_rate", f"{found}; durations agree, so it is that of the originals")
         return
     for row, said, rate in differing:
-        got = f"{row.utterance.audio.name} has {rate} Hz, its row says {said:g}; durations agree"
+        got = f"{row.utterance.audio.name} has {rate} Hz, its row says {said}; durations agree"
         yield row.finding("wrong_rate", f"{got}, so it may be that of the original: correct the row if not", "note")

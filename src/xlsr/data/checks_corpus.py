@@ -77,7 +77,7 @@ def _lengths(rows: Sequence[Row], heard: Mapping[Row, Measurement]) -> Iterator[
     longest = _MAX_SECONDS if any(row.text or row.utterance.phones for row in rows) else np.inf
     for row in rows:
         seconds = _seconds(row, heard)
-        if not _MIN_SECONDS <= seconds <= longest:
+        if row.is_speech and not _MIN_SECONDS <= seconds <= longest:
             found = f"{row.utterance.audio.name} has {seconds:.2f} s; {_MIN_SECONDS} to {longest} are wanted"
             yield row.finding("duration_outlier", f"{found}, or fine-tuning drops it: cut it, or change data.*_seconds")
 

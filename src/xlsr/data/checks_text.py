@@ -49,6 +49,7 @@ def repaired_text(text: str) -> str:
 
 def text_findings(rows: Sequence[Row]) -> list[Finding]:
     """Check every transcript; a corpus without any is asked for none."""
+    rows = [row for row in rows if row.is_speech]
     spelled = [row for row in rows if row.utterance.text is not None]
     found = list(_missing(rows, spelled))
     for row in spelled:

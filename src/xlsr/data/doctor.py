@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from xlsr.config import Json
@@ -16,11 +16,11 @@ from xlsr.data.checks_audio import Measurement, audio_findings, failure_finding,
 from xlsr.data.checks_corpus import corpus_findings
 from xlsr.data.checks_text import repaired_text, text_findings
 from xlsr.data.findings import DoctorReport, Finding, Repair, ordered
-from xlsr.data.manifest import _AUDIO_KEYS
-from xlsr.data.progress import watched
-from xlsr.data.rows import Row, read_rows
+from xlsr.data.rows import Row, is_json_lines, read_rows
+from xlsr.data.utterance import AUDIO_KEYS, WORD_KEYS
 from xlsr.errors import AudioError, ManifestError
 
+Heard = Iterator[tuple[Row, Measurement | AudioError]]
 _MAX_THREADS = 8  # the disk is the limit above
 
 
@@ -31,22 +31,25 @@ def doctor(
     audio: bool = True,
     fix: str | Path | None = None,
     threads: int = 0,
+    progress: Callable[[Heard, int], Heard] | None = None,
 ) -> DoctorReport:
     """Check a manifest, its texts and its recordings, and write a clean copy if asked.
 
     Args:
-        manifest: JSON lines; one file of several splits, or one split.
+        manifest: JSON lines, or any list or folder that `read_manifest` takes; several splits, or one.
         against: manifests that it must share no recording, sentence or speaker with, such as those of the test sets.
         audio: whether the recordings are read; without, lengths are what the rows say.
         fix: write the rows without errors here, as they are but for texts that can be mended, and the others with
             their reasons to the same name with .dropped.jsonl.
         threads: recordings read at once; 0 takes one a CPU, up to 8.
+        progress: wraps what is heard of each row, given their number, such as with a progress bar.
 
     Returns:
         What was found. The whole corpus is in memory as rows and one measurement a row, its audio never.
 
     Raises:
-        ManifestError: a manifest cannot be read or lists nothing, or `fix` would overwrite one of them.
+        ManifestError: a manifest cannot be read or lists nothing, or `fix` would overwrite one of them
+            or wants another form than JSON lines.
     """
     path = Path(manifest)
     if fix is not None:
@@ -55,7 +58,9 @@ def doctor(
     others = [row for other in against for row in read_rows(Path(other))[0]]
     heard: dict[Row, Measurement] = {}
     if audio:
-        heard, failures = _listen(rows, others, threads or min(os.cpu_count() or 1, _MAX_THREADS))
+        everything = [*rows, *others]
+        results = measure_rows(everything, threads=threads or min(os.cpu_count() or 1, _MAX_THREADS))
+        heard, failures = _sorted(progress(results, len(everything)) if progress else results, set(rows))
         findings += failures
         findings += audio_findings([(row, heard[row]) for row in rows if row in heard], _whole_files(rows))
     findings += text_findings(rows)
@@ -70,13 +75,11 @@ def doctor(
     return report if fix is None else _written(report, rows, bad, Path(fix))
 
 
-def _listen(rows: Sequence[Row], others: Sequence[Row], threads: int) -> tuple[dict[Row, Measurement], list[Finding]]:
-    """Measure every row that can be read; the other manifests' failures are theirs to report."""
+def _sorted(results: Heard, ours: set[Row]) -> tuple[dict[Row, Measurement], list[Finding]]:
+    """What could be read, and findings of what could not; the other manifests' failures are theirs to report."""
     heard: dict[Row, Measurement] = {}
     failures: list[Finding] = []
-    ours = set(rows)
-    everything = [*rows, *others]
-    for row, result in watched(measure_rows(everything, threads=threads), "listening", len(everything)):
+    for row, result in results:
         if not isinstance(result, AudioError):
             heard[row] = result
         elif row in ours:
@@ -93,6 +96,8 @@ def _whole_files(rows: Sequence[Row]) -> set[Path]:
 
 
 def _check_target(fix: Path, sources: Sequence[Path]) -> None:
+    if not is_json_lines(sources[0]):
+        raise ManifestError(f"{sources[0]} is no JSON lines, of which alone a clean copy is written: xlsr prepare it")
     for source in sources:
         if fix.resolve() == source.resolve() or _dropped_path(fix).resolve() == source.resolve():
             raise ManifestError(f"{fix} would overwrite {source}; the clean manifest wants a name of its own")
@@ -135,14 +140,11 @@ def _clean_row(row: Row, text: str, folder: Path) -> bytes:
     """The bytes of a row, verbatim unless its text is mended or its audio is relative to another folder."""
     changes: dict[str, Json] = {}
     if text != row.text:
-        changes["text"] = text
-    for key in _AUDIO_KEYS:
-        name = row.content.get(key)
-        if isinstance(name, str):
-            here = Path(os.path.relpath(row.utterance.audio, folder))
-            if not Path(name).is_absolute() and (folder / name).resolve() != row.utterance.audio.resolve():
-                changes[key] = here.as_posix()
-            break
+        changes[row.key(WORD_KEYS["text"])] = text
+    key = row.key(AUDIO_KEYS)
+    name, audio = Path(str(row.content[key])), row.utterance.audio
+    if not name.is_absolute() and os.path.abspath(folder / name) != os.path.abspath(audio):
+        changes[key] = Path(os.path.relpath(audio, folder)).as_posix()
     return _json_bytes(row.content | changes) if changes else row.raw
 
 

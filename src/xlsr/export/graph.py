@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xlsr.checkpoint.folder import copy_card, find_model, write_description
-from xlsr.checkpoint.hf import load_ctc, save_ctc
+from xlsr.checkpoint.hf import load_ctc, save
 from xlsr.config import Wav2Vec2Config
 from xlsr.engines.runtime import converter, openvino
 from xlsr.errors import ExportError, require
@@ -93,7 +93,7 @@ def export_model(
             )
         if not in_place:
             write_description(description, out)
-            save_ctc(description, network, out)
+            save(description, network, out)
             copy_card(source, out)
         made = out / GRAPH_PATHS[format]
         made.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ names as in transformers.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from xlsr.config import Wav2Vec2Config
 from xlsr.model.features import ACTIVATIONS, attention_mask, valid_mask
-from xlsr.model.transformer import FeedForward, PositionalConvEmbedding
+from xlsr.model.transformer import FeedForward, PositionalConvEmbedding, run_layer
 
 
 def inverse_frequencies(size: int, base: float) -> Tensor:
@@ -218,14 +219,16 @@ class ConformerEncoder(nn.Module):
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__()
-        self.layerdrop = config.layerdrop
+        self.checkpointing = False
         self.embed_positions = positions_of(config)
         self.pos_conv_embed = None if config.is_bert else PositionalConvEmbedding(config)
         self.layer_norm = None if config.is_bert else nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(ConformerLayer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, *, skip: Collection[int] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `TransformerEncoder.forward`."""
         mask = valid = None
         if lengths is not None:
@@ -235,9 +238,9 @@ class ConformerEncoder(nn.Module):
         x = self.dropout(x)
         table = self.embed_positions(x) if self.embed_positions is not None else None
         states = [x]
-        for layer in self.layers:
-            if not (self.training and torch.rand(()).item() < self.layerdrop):
-                x = layer(x, mask, valid, table)
+        for index, layer in enumerate(self.layers):
+            if index not in skip:
+                x = run_layer(layer, x, mask, valid, table, checkpointing=self.checkpointing and self.training)
             states.append(x)
         return (x if self.layer_norm is None else self.layer_norm(x)), tuple(states)
 

@@ -8,6 +8,7 @@ Source: wav2vec 2.0, arXiv 2006.11477, section 3.2, equations 2 to 4; names as i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -67,13 +68,14 @@ class Wav2Vec2ForPreTraining(nn.Module):
         *,
         time_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
+        skip: Collection[int] = (),
         negatives: Tensor | None = None,
         temperature: float = 2.0,
     ) -> Pretrained:
         """Encode, quantize and compare.
 
         Args:
-            waveforms, lengths, time_mask, channel_mask: as for `Wav2Vec2Model.forward`.
+            waveforms, lengths, time_mask, channel_mask, skip: as for `Wav2Vec2Model.forward`.
             negatives: (batch, frames, distractors) int64, indices into the batch's frames laid end to end; only those
                 of masked frames are read. None: no losses.
             temperature: of the Gumbel-softmax, in training only.
@@ -81,7 +83,7 @@ class Wav2Vec2ForPreTraining(nn.Module):
         Raises:
             ValueError: distractors without a mask.
         """
-        encoded = self.wav2vec2(waveforms, lengths, time_mask=time_mask, channel_mask=channel_mask)
+        encoded = self.wav2vec2(waveforms, lengths, time_mask=time_mask, channel_mask=channel_mask, skip=skip)
         quantized = self.quantizer(self.dropout_features(encoded.features), time_mask, temperature=temperature)
         states = self.project_hid(encoded.hidden)
         targets = self.project_q(quantized.vectors.to(self.project_q.weight.dtype))

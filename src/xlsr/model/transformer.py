@@ -9,10 +9,12 @@ Source: wav2vec 2.0, arXiv 2006.11477; names as in transformers.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from xlsr.config import Wav2Vec2Config
 from xlsr.model.features import ACTIVATIONS, attention_mask, valid_mask
@@ -157,24 +159,36 @@ class EncoderLayer(nn.Module):
         return x
 
 
+def run_layer(layer: nn.Module, x: Tensor, *context: Tensor | None, checkpointing: bool) -> Tensor:
+    """Apply a layer; with `checkpointing` its activations are computed again in the backward pass, not kept."""
+    out: Tensor = checkpoint(layer, x, *context, use_reentrant=False) if checkpointing else layer(x, *context)
+    return out
+
+
 class TransformerEncoder(nn.Module):
-    """Positional convolution, then the layers; `layer_norm` stands before them (base) or after them (large)."""
+    """Positional convolution, then the layers; `layer_norm` stands before them (base) or after them (large).
+
+    `checkpointing` trades time for memory in training. Which layers LayerDrop leaves out, the caller draws.
+    """
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__()
         self.pre_norm = config.do_stable_layer_norm
-        self.layerdrop = config.layerdrop
+        self.checkpointing = False
         self.pos_conv_embed = PositionalConvEmbedding(config)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, *, skip: Collection[int] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Encode frames in context.
 
         Args:
             x: (batch, frames, hidden_size).
             lengths: (batch,) valid frames; None: all are valid.
+            skip: layers that are left out (LayerDrop).
 
         Returns:
             The output, (batch, frames, hidden_size), and the input of the first layer followed by the raw output
@@ -188,8 +202,8 @@ class TransformerEncoder(nn.Module):
         x = x + self.pos_conv_embed(x)
         x = self.dropout(x if self.pre_norm else self.layer_norm(x))
         states = [x]
-        for layer in self.layers:
-            if not (self.training and torch.rand(()).item() < self.layerdrop):
-                x = layer(x, mask)
+        for index, layer in enumerate(self.layers):
+            if index not in skip:
+                x = run_layer(layer, x, mask, checkpointing=self.checkpointing and self.training)
             states.append(x)
         return (self.layer_norm(x) if self.pre_norm else x), tuple(states)

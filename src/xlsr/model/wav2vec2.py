@@ -4,11 +4,12 @@
 families: `config.model_type` chooses transformer or conformer layers, and whether the input is waveforms or log-mel
 features. Parameter names are Hugging Face's, so the state dict is the exchange format; in every family the encoder of
 a network with a head is called `wav2vec2`. The network draws no masks by itself and knows no tokenizer: what is
-masked, and what the classes mean, its callers decide.
+masked or left out, and what the classes mean, its callers decide.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -66,6 +67,7 @@ class Wav2Vec2Model(nn.Module):
         *,
         time_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
+        skip: Collection[int] = (),
     ) -> Encoded:
         """Encode waveforms.
 
@@ -75,6 +77,7 @@ class Wav2Vec2Model(nn.Module):
             lengths: (batch,) valid samples, or frames of features; None: all are valid.
             time_mask: (batch, frames) bool; these frames are replaced by the mask embedding.
             channel_mask: (batch, hidden_size) bool; these channels are set to zero, after the time mask.
+            skip: layers that are left out (LayerDrop).
         """
         conv, lengths = self.feature_extractor(waveforms, lengths)
         x, features = self.feature_projection(conv)
@@ -82,7 +85,7 @@ class Wav2Vec2Model(nn.Module):
             x = torch.where(time_mask.unsqueeze(-1), self.masked_spec_embed.to(x.dtype), x)
         if channel_mask is not None:
             x = x.masked_fill(channel_mask.unsqueeze(1), 0.0)
-        hidden, states = self.encoder(x, lengths)
+        hidden, states = self.encoder(x, lengths, skip=skip)
         if self.intermediate_ffn is not None:
             hidden = hidden + 0.5 * self.intermediate_ffn(hidden)
         if self.adapter is not None:
@@ -110,9 +113,15 @@ class Wav2Vec2ForCTC(nn.Module):
         *,
         time_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
+        skip: Collection[int] = (),
+        head_only: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """As `Wav2Vec2Model.forward`, to logits (batch, frames, vocab_size) and (batch,) valid frames."""
-        encoded = self.wav2vec2(waveforms, lengths, time_mask=time_mask, channel_mask=channel_mask)
+        """As `Wav2Vec2Model.forward`, to logits (batch, frames, vocab_size) and (batch,) valid frames.
+
+        With `head_only` no gradient flows into the encoder.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not head_only):
+            encoded = self.wav2vec2(waveforms, lengths, time_mask=time_mask, channel_mask=channel_mask, skip=skip)
         return self.lm_head(self.dropout(encoded.hidden)), encoded.lengths
 
     def log_probs(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

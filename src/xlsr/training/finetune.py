@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from xlsr.config import Json
-from xlsr.training.recipe import read_recipe
-from xlsr.training.tasks import CTCTask
+from xlsr.training.ctc import CTCTask
+from xlsr.training.distributed import start_ranks
+from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.trainer import Result, Trainer
 
 
@@ -19,8 +20,8 @@ def finetune(
     """Fine-tune a CTC model by a recipe.
 
     Args:
-        recipe: the TOML file.
-        out: folder of the run; `best/` in it is the model with the lowest development WER.
+        recipe: the TOML file, or the name of a recipe that ships with the package.
+        out: folder of the run; `best/` in it is the model with the lowest development error.
         overrides: dotted recipe keys to values, such as `{"optim.lr": 1e-4}`.
         resume: go on with the run in `out`.
 
@@ -28,8 +29,16 @@ def finetune(
         RecipeError: the recipe is not understood.
         TrainingError: the run cannot start, or its loss is no longer finite.
     """
-    read = read_recipe(recipe, overrides)
-    task = CTCTask(read)
+    read = read_recipe(recipe, FinetuneRecipe, overrides)
+    with start_ranks(read.run.device) as ranks:
+        task = CTCTask(read)
+        if ranks.leads:
+            _introduce(task)
+        return Trainer(task, read, Path(out), ranks).run(resume=resume)
+
+
+def _introduce(task: CTCTask) -> None:
+    """Say what is about to learn from what."""
     console = Console(stderr=True)
     parameters = sum(p.numel() for p in task.model.parameters())
     hours = sum(u.duration for u in task.train) / 3600
@@ -37,6 +46,6 @@ def finetune(
         f"{parameters / 1e6:.1f} M parameters, {task.tokenizer.size} symbols; "
         f"{len(task.train)} utterances ({hours:.2f} h) to train, {len(task.dev)} to choose by"
     )
-    for reason, count in task.dropped.items():
-        console.print(f"{count} training utterances dropped: {reason}")
-    return Trainer(task, read, Path(out)).run(resume=resume)
+    for split, dropped in (("training", task.dropped), ("development", task.dropped_dev)):
+        for reason, count in dropped.items():
+            console.print(f"{count} {split} utterances dropped: {reason}")

@@ -1,11 +1,26 @@
 """Learning rates over a run.
 
-Source: fairseq's tri-stage schedule, as used to fine-tune wav2vec 2.0 (exponential decay).
+Sources: fairseq's tri-stage schedule, as used to fine-tune wav2vec 2.0 (exponential decay), and its linear
+`polynomial_decay`, as used to pre-train.
 """
 
 from __future__ import annotations
 
 import math
+
+from xlsr.training.recipe import OptimRecipe
+
+
+def lr_scale(update: int, optim: OptimRecipe) -> float:
+    """Return the share of the peak learning rate at an update of a run."""
+    if optim.schedule == "tri_stage":
+        return tri_stage(update, optim.updates, warmup=optim.warmup, hold=optim.hold, final_scale=optim.final_lr_scale)
+    warmup_updates = int(optim.warmup * optim.updates)
+    if update < warmup_updates:
+        return (update + 1) / warmup_updates
+    if optim.schedule == "constant":
+        return 1.0
+    return max(optim.updates - update, 0) / max(optim.updates - warmup_updates, 1)
 
 
 def tri_stage(

@@ -1,29 +1,42 @@
 """The one loop: batches in, updates out, saved so that a stopped run goes on where it was.
 
-All randomness is a function of the seed and the update's number, so a resumed run sees the same masks, dropout and
-order as an uninterrupted one, and nothing but weights and optimiser has to be stored.
+All randomness is a function of the seed and of the update's and the batch's number, so a resumed run sees the same
+masks, dropout and order as an uninterrupted one, and so does a run on another number of ranks: an update takes
+`optim.accumulate` batches, which the ranks share.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import time
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, cast
 
+import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, Dataset
 
 from xlsr.config import Json, JsonObject, read_json_object
 from xlsr.errors import TrainingError
+from xlsr.training.distributed import Ranks, distribute, last_backward, put_whole_weights, whole_weights
+from xlsr.training.progress import Meter, RunLog
 from xlsr.training.recipe import Recipe
-from xlsr.training.schedule import tri_stage
-from xlsr.training.tasks import Batch, Task
+from xlsr.training.schedule import lr_scale
+from xlsr.training.state import load_state, save_state
+from xlsr.training.tasks import AnyBatch, Draw, Task
+
+_FREE = (  # change no result, and may change on resume
+    "run.device", "run.threads", "run.workers", "run.log_every", "run.save_every", "run.strategy", "run.compile",
+    "model.gradient_checkpointing",
+)  # fmt: skip
+_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -35,123 +48,105 @@ class Result:
     update: int
 
 
-_FREE = ("run.device", "run.threads", "run.workers")  # change no result, and may change on resume
-_LOG_EVERY = 50  # updates
-_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn("{task.fields[figures]}"),
-    TimeRemainingColumn(),
-)
+class _Plan(Dataset[AnyBatch]):
+    """A rank's share of the planned batches as torch's loader wants them, so that processes may read ahead."""
 
-
-class _Meter:
-    """Mean loss and speed since the last line of the log."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.restart()
-
-    def restart(self) -> None:
-        """Start the clock again: what came since the last line was no training."""
-        self.seconds, self.started = 0.0, time.monotonic()
-
-    def add(self, loss: float, batches: Sequence[Batch]) -> None:
-        self.losses.append(loss)
-        self.seconds += sum(batch.seconds for batch in batches)
-
-    def flush(self) -> dict[str, float]:
-        speed = self.seconds / max(time.monotonic() - self.started, 1e-9)
-        figures = {"loss": sum(self.losses) / len(self.losses), "audio_seconds_per_second": round(speed, 2)}
-        self.losses = []
-        self.restart()
-        return figures
-
-
-class _Plan(Dataset[Batch]):
-    """A task's planned batches as torch's loader wants them, so that processes may read ahead."""
-
-    def __init__(self, task: Task, plan: Sequence[Sequence[int]]) -> None:
-        self.task, self.plan = task, plan
+    def __init__(self, task: Task[AnyBatch], epoch: int, plan: Sequence[Sequence[int]]) -> None:
+        self.task, self.epoch, self.plan = task, epoch, plan
 
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.task.load(self.plan[index])
+    def __getitem__(self, index: int) -> AnyBatch:
+        return self.task.load(self.epoch, self.plan[index])
 
 
-class Trainer:
-    """Run a task by a recipe, into a folder: `best/`, `last/`, `state.pt`, `recipe.json`, `log.jsonl`."""
+class Trainer(Generic[AnyBatch]):
+    """Run a task by a recipe, into a folder: `best/`, `last/`, `log.jsonl`, `recipe.json`, and the state to resume."""
 
-    def __init__(self, task: Task, recipe: Recipe, out: Path) -> None:
-        self.task, self.recipe, self.out = task, recipe, out
-        self.console = Console(stderr=True)
+    def __init__(self, task: Task[AnyBatch], recipe: Recipe, out: Path, ranks: Ranks | None = None) -> None:
+        self.task, self.recipe, self.out, self.ranks = task, recipe, out, ranks or Ranks()
+        if recipe.optim.accumulate % self.ranks.world:
+            raise TrainingError(
+                f"optim.accumulate is {recipe.optim.accumulate} batches an update, which {self.ranks.world} ranks "
+                "cannot share evenly; a multiple is wanted, so that the number of ranks changes no result"
+            )
+        if recipe.run.precision == "fp16" and recipe.run.strategy == "fsdp" and self.ranks.world > 1:
+            raise TrainingError("run.precision fp16 does not go with run.strategy fsdp; bf16, or ddp is wanted")
+        if recipe.run.threads:
+            torch.set_num_threads(recipe.run.threads)
+        # A network that is sure of its letters has gradients below 1e-38, which cost a CPU ten times the time of zeros.
+        torch.set_flush_denormal(True)
+        task.model.to(self.ranks.device).train()
+        if recipe.run.compile:
+            for layer in task.layers:
+                layer.compile()
+        self.network = distribute(task.model, task.layers, self.ranks, recipe.run.strategy)
+        optim = recipe.optim
         self.optimizer = torch.optim.AdamW(
-            [{"params": params, "lr": lr, "peak": lr} for params, lr in task.parameter_groups()],
-            betas=recipe.optim.betas, eps=recipe.optim.eps, weight_decay=recipe.optim.weight_decay,
-            fused=True,
+            [
+                {"params": group.parameters, "lr": group.lr, "peak": group.lr, "weight_decay": group.weight_decay}
+                for group in task.parameter_groups()
+            ],
+            betas=optim.betas, eps=optim.eps, fused=True,
         )  # fmt: skip
+        self.scaler = torch.amp.GradScaler(self.ranks.device.partition(":")[0], enabled=recipe.run.precision == "fp16")
         self.update = 0
         self.best: dict[str, float] = {}
         self.best_update = 0
+        self.waited = 0  # evaluations since the best
+        self.meter = Meter()
 
     def run(self, *, resume: bool = False) -> Result:
         """Train to the end.
 
         Args:
-            resume: go on from `state.pt`, which must be of the same recipe.
+            resume: go on from the state in the folder, which must be of the same recipe.
 
         Raises:
             TrainingError: the folder holds another run, or the loss is no longer finite.
         """
-        recipe, updates = self.recipe, self.recipe.optim.updates
+        run, updates = self.recipe.run, self.recipe.optim.updates
         self._prepare(resume)
-        if recipe.run.threads:
-            torch.set_num_threads(recipe.run.threads)
-        # A network that is sure of its letters has gradients below 1e-38, which cost a CPU ten times the time of zeros.
-        torch.set_flush_denormal(True)
-        self.task.model.to(recipe.run.device).train()
-        batches, meter = self._batches(), _Meter()
-        with Progress(*_COLUMNS, console=self.console, disable=not self.console.is_terminal) as progress:
-            bar = progress.add_task("training", total=updates, completed=self.update, figures="")
-            while self.update < updates:
-                chosen = list(itertools.islice(batches, recipe.optim.accumulate))
-                meter.add(self._step(chosen), chosen)
+        save_every = run.save_every or run.eval_every
+        with RunLog(self.out, leads=self.ranks.leads) as self.log:
+            self.log.begin(self.update, updates)
+            batches = self._batches()
+            self.meter.restart()
+            while self.update < updates and not self._has_stalled():
+                self._step(list(itertools.islice(batches, self.recipe.optim.accumulate // self.ranks.world)))
                 self.update += 1
+                self.log.advance(self.update)
                 last = self.update == updates
-                if last or self.update % _LOG_EVERY == 0:
-                    figures = meter.flush()
-                    self._log(figures)
-                    shown = f"loss {figures['loss']:.3f}, {figures['audio_seconds_per_second']:.0f} x real time"
-                    progress.update(bar, figures=shown)
-                progress.update(bar, completed=self.update)
-                if last or self.update % recipe.run.eval_every == 0:
+                evaluates = last or self.update % run.eval_every == 0
+                saves = evaluates or self.update % save_every == 0
+                if saves or self.update % run.log_every == 0:
+                    self.log.figures(self.update, self.meter.flush())
+                if evaluates:
                     self._evaluate()
-                    meter.restart()
+                if saves:
+                    self._save_state()
+                    self.meter.restart()
+            self._average()
         return Result(self.out / "best", self.best, self.best_update)
 
     def _prepare(self, resume: bool) -> None:
         """Make the folder, or restore the state in it."""
-        state = self.out / "state.pt"
         wanted = self.recipe.to_dict()
         if resume:
-            if not state.is_file():
-                raise TrainingError(f"{self.out} holds no state.pt; there is nothing to resume")
+            if not self.out.is_dir():
+                raise TrainingError(f"{self.out} is not there; there is nothing to resume")
+            progress = load_state(self.out, self.task.model, self.optimizer, self.ranks)
             self._check_recipe(wanted)
-            try:
-                stored = torch.load(state, map_location="cpu", weights_only=True)
-            except Exception as error:  # torch raises whatever its pickle meets
-                raise TrainingError(f"{state} cannot be read; it is damaged: {type(error).__name__}") from error
-            self.task.model.load_state_dict(stored["model"])
-            self.optimizer.load_state_dict(stored["optimizer"])
-            self.update, self.best, self.best_update = stored["update"], stored["best"], stored["best_update"]
+            self._restore(progress)
             return
-        if state.exists():
+        if (self.out / "progress.json").exists() or (self.out / "log.jsonl").exists():
             raise TrainingError(f"{self.out} already holds a run; resume it, or name another folder")
-        self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "recipe.json").write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+        self.ranks.wait()
+        if self.ranks.leads:
+            self.out.mkdir(parents=True, exist_ok=True)
+            (self.out / "recipe.json").write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+        self.ranks.wait()
 
     def _check_recipe(self, wanted: JsonObject) -> None:
         """Raise TrainingError where the run in the folder has another recipe, by the names of the keys."""
@@ -165,61 +160,139 @@ class Trainer:
                         f"{self.out} was trained by another recipe: {table}.{key} differs; see recipe.json"
                     )
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from where the run stands, epoch after epoch without end."""
+    def _batches(self) -> Iterator[AnyBatch]:
+        """This rank's batches from where the run stands, epoch after epoch without end."""
         skip = self.update * self.recipe.optim.accumulate
+        rank, world, position = self.ranks.rank, self.ranks.world, 0
         for epoch in itertools.count():
             plan = self.task.plan(epoch)
-            if skip >= len(plan):
-                skip -= len(plan)
-                continue
-            dataset, skip = _Plan(self.task, plan[skip:]), 0
-            yield from DataLoader(dataset, batch_size=None, num_workers=self.recipe.run.workers)
+            first = max(skip - position, 0)
+            # Batch number `position + i` of the whole run belongs to the rank of its remainder.
+            mine = [plan[i] for i in range(first, len(plan)) if (position + i) % world == rank]
+            position += len(plan)
+            if mine:
+                yield from DataLoader(
+                    _Plan(self.task, epoch, mine), batch_size=None, num_workers=self.recipe.run.workers
+                )
 
-    def _step(self, batches: Sequence[Batch]) -> float:
-        """One update; returns the mean loss."""
-        recipe = self.recipe
-        torch.manual_seed(recipe.run.seed * 1_000_003 + self.update)
-        optim = recipe.optim
-        scale = tri_stage(
-            self.update, optim.updates, warmup=optim.warmup, hold=optim.hold, final_scale=optim.final_lr_scale
+    def _draw(self, position: int) -> Draw:
+        """The randomness of one batch; torch's own generator, for dropout, is set to it as well."""
+        seed = self.recipe.run.seed
+        number = self.update * self.recipe.optim.accumulate + position
+        torch.manual_seed(int(np.random.SeedSequence([seed, 0, number]).generate_state(1, np.uint64)[0] >> 1))
+        return Draw(
+            self.update, np.random.default_rng([seed, 1, number]), np.random.default_rng([seed, 2, self.update])
         )
+
+    def _step(self, batches: Sequence[AnyBatch]) -> None:
+        """One update."""
+        scale = lr_scale(self.update, self.recipe.optim)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * scale
-        total, weight = 0.0, 0
-        for batch in batches:
-            output = self.task.step(batch.to(recipe.run.device), self.update)
-            output.loss.backward()  # type: ignore[no-untyped-call]
-            total, weight = total + float(output.loss.detach()), weight + output.weight
+        sums: dict[str, Tensor] = {}
+        for index, batch in enumerate(batches):
+            with last_backward(self.network, last=index == len(batches) - 1), self._autocast():
+                draw = self._draw(index * self.ranks.world + self.ranks.rank)
+                output = self.task.step(self.network, batch, draw)
+            with last_backward(self.network, last=index == len(batches) - 1):
+                self.scaler.scale(output.loss).backward()  # type: ignore[no-untyped-call]
+            weight, seconds = torch.tensor(float(output.weight)), torch.tensor(batch.seconds)
+            for name, value in {"loss": output.loss, **output.metrics, "weight": weight, "seconds": seconds}.items():
+                sums[name] = sums.get(name, 0.0) + value.detach().double().to(self.ranks.device)
+            for note in output.notes:
+                self.log.note(self.update, note)
+        totals = dict(zip(sums, self.ranks.add(torch.stack(list(sums.values()))).tolist(), strict=True))
+        if not math.isfinite(totals["loss"]):
+            names = ", ".join(itertools.islice((name for batch in batches for name in batch.names), 5))
+            raise TrainingError(
+                f"the loss is not finite at update {self.update}, which saw {names} ...; a smaller optim.lr, or "
+                "run.precision fp32 may help"
+            )
+        if totals["weight"]:
+            totals["grad_norm"] = self._move(totals["weight"]) * totals["weight"]
+        self.meter.add(totals, totals.pop("seconds"))
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        precision = self.recipe.run.precision
+        kind = self.ranks.device.partition(":")[0]
+        return nullcontext() if precision == "fp32" else torch.autocast(kind, _PRECISIONS[precision])
+
+    def _move(self, weight: float) -> float:
+        """Divide the summed gradients, clip them, and let the optimiser move; returns their norm before clipping."""
+        self.scaler.unscale_(self.optimizer)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        torch._foreach_div_([p.grad for p in parameters], float(weight))
-        norm = nn.utils.clip_grad_norm_(parameters, optim.max_grad_norm or float("inf"))
-        if not torch.isfinite(norm):
+        for parameter in parameters:
+            # Over several ranks torch has averaged the gradients; the mean over the update's weight is wanted.
+            parameter.grad.mul_(self.ranks.world / weight)
+        norm = nn.utils.clip_grad_norm_(parameters, self.recipe.optim.max_grad_norm or float("inf"))
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        if not self.scaler.is_enabled() and not torch.isfinite(norm):
             raise TrainingError(f"the gradient is not finite at update {self.update}; a smaller optim.lr may help")
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return total / weight
+        return float(norm)
+
+    def _has_stalled(self) -> bool:
+        return 0 < self.recipe.run.patience <= self.waited
 
     def _evaluate(self) -> None:
         """Measure on the development set; save the last model, and the best."""
-        figures = self.task.evaluate()
-        self._log({f"dev_{key}": round(value, 5) for key, value in figures.items()})
-        shown = ", ".join(f"{key} {value:.2%}" for key, value in figures.items())
+        self.task.model.eval()
+        with self._autocast():
+            evaluation = self.task.evaluate(self.ranks)
+        self.task.model.train()
+        figures = evaluation.figures
         better = not self.best or next(iter(figures.values())) < next(iter(self.best.values()))
-        self.console.print(f"update {self.update}: dev {shown}{', the best so far' if better else ''}")
+        self.log.evaluation(self.update, figures, evaluation.samples, better=better)
         noted: dict[str, Json] = {"update": self.update, **{f"dev_{key}": value for key, value in figures.items()}}
+        weights = whole_weights(self.task.model)
+        self.waited = 0 if better else self.waited + 1
         if better:
             self.best, self.best_update = figures, self.update
-            self.task.save(self.out / "best", noted)
-        self.task.save(self.out / "last", noted)
-        state = {
-            "model": self.task.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "update": self.update, "best": self.best, "best_update": self.best_update,
-        }  # fmt: skip
-        partial = self.out / "state.pt.partial"
-        torch.save(state, partial)
-        partial.replace(self.out / "state.pt")
+        if self.ranks.leads:
+            for name in ("best", "last") if better else ("last",):
+                self.task.save(self.out / name, weights, noted)
+            self._keep_snapshot(weights)
+        self.ranks.wait()
 
-    def _log(self, values: dict[str, float]) -> None:
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({"update": self.update, **values}) + "\n")
+    def _keep_snapshot(self, weights: dict[str, Tensor]) -> None:
+        """Keep the weights of the last evaluations, to be averaged."""
+        count = self.recipe.run.average_last
+        if count:
+            folder = self.out / "snapshots"
+            folder.mkdir(exist_ok=True)
+            save_file({name: v.contiguous() for name, v in weights.items()}, folder / f"{self.update:09d}.safetensors")
+            for old in sorted(folder.iterdir())[:-count]:
+                old.unlink()
+
+    def _average(self) -> None:
+        """Try the mean of the last evaluations' weights; it becomes the best model where it is better."""
+        if not self.recipe.run.average_last:
+            return
+        files = sorted((self.out / "snapshots").iterdir())
+        mean: dict[str, Tensor] = {}
+        for file in files:
+            for name, value in load_file(file).items():
+                share = value / len(files) if value.is_floating_point() else value
+                mean[name] = mean[name] + share if name in mean and value.is_floating_point() else share
+        put_whole_weights(self.task.model, mean, self.ranks)
+        self.log.note(self.update, f"the mean of the weights of the last {len(files)} evaluations:")
+        self._evaluate()
+
+    def _save_state(self) -> None:
+        progress: JsonObject = {
+            "update": self.update, "best": dict(self.best), "best_update": self.best_update, "waited": self.waited,
+            "scaler": self.scaler.state_dict(),
+        }  # fmt: skip
+        save_state(self.out, self.task.model, self.optimizer, progress, self.ranks)
+
+    def _restore(self, progress: JsonObject) -> None:
+        try:
+            self.update, self.best_update, self.waited = (
+                int(cast(int, progress[key])) for key in ("update", "best_update", "waited")
+            )
+            self.best = {str(k): float(cast(float, v)) for k, v in cast(JsonObject, progress["best"]).items()}
+            self.scaler.load_state_dict(cast(dict[str, float], progress["scaler"]))
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise TrainingError(f"{self.out / 'progress.json'} is damaged: {error}") from error
