@@ -138,7 +138,7 @@ def _levels(corpus: Corpus) -> None:
         corpus.write(place, noise.astype(np.float32))
     for place in corpus.pick("clipped_audio"):
         loud = corpus.samples(place)
-        corpus.write(place, np.clip(loud / np.abs(loud).max() * corpus.rng.uniform(2.5, 8), -1, 1))
+        corpus.write(place, np.clip(loud / np.abs(loud).max() * corpus.rng.uniform(4, 10), -1, 1))
     for place in corpus.pick("dc_offset"):
         corpus.write(place, corpus.samples(place) * 0.5 + corpus.rng.choice([-1, 1]) * corpus.rng.uniform(0.03, 0.2))
     for place in corpus.pick("mostly_silence", lambda row: row["split"] == "train" and row["duration"] > 8):
