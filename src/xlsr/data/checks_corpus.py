@@ -51,7 +51,8 @@ def corpus_findings(
         known: what was found so far: a recording cut off need not be told to be short.
     """
     told = {finding.line for finding in known if finding.code in _EXPLAINING and finding.severity != "note"}
-    findings = [*_lengths([row for row in rows if row.line not in told], heard), *_fits(rows, heard)]
+    findings = [*_lengths(rows, heard), *_fits(rows, heard)]
+    findings = [finding for finding in findings if finding.severity == "error" or finding.line not in told]
     told |= {finding.line for finding in findings if finding.code != "duration_outlier"}
     for language, group in by_language([row for row in rows if row.text.strip() and row.line not in told]).items():
         findings += _rates(group, heard, language or "the corpus")
