@@ -30,8 +30,8 @@ _BLOCK_SECONDS = 30.0
 # full scale there, the dither of 16 bits -93.
 _SILENT_DB = -65.0
 # Samples within half a percent of the peak, three and more in a row: at most 0.06 % in real speech (deep vowels); the
-# one loud recording of 17,000 that piles up at full scale has 0.28 %. Of 150 readings that were cut off at a quarter of their peak all pass 0.1 %, of those
-# at half 81 %.
+# one loud recording of 17,000 that piles up at full scale has 0.28 %. Of 150 readings that were cut off at a quarter of
+# their peak all pass 0.1 %, of those at half 81 %.
 _RAIL, _RAIL_RUN, _CLIPPED_SHARE = 0.995, 3, 0.001
 _MIN_RAIL = 0.1  # full scale; below, 16 bits are too coarse to tell flat from quiet
 _DC_OFFSET = 0.02  # full scale; the worst of real speech is 0.008, of an 8-bit sound card
