@@ -62,7 +62,7 @@ class _Plan(Dataset[AnyBatch]):
 
 
 class Trainer(Generic[AnyBatch]):
-    """Run a task by a recipe, into a folder: models `best/`, `last/`, `averaged/`; `log.jsonl`, `recipe.json`, a state."""
+    """Run a task by a recipe, into a folder: `best/`, `last/` and `averaged/` models, the log, the recipe, a state."""
 
     def __init__(self, task: Task[AnyBatch], recipe: Recipe, out: Path, ranks: Ranks | None = None) -> None:
         self.task, self.recipe, self.out, self.ranks = task, recipe, out, ranks or Ranks()
