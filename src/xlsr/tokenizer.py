@@ -51,7 +51,7 @@ class TokenizerFiles:
 class Tokenizer:
     """A vocabulary with its CTC blank, unknown symbol and word delimiter.
 
-    Make one with `from_folder`, `from_symbols` or `from_texts`.
+    Make one with `from_folder` or `from_symbols`; `data.vocabulary` makes one of texts.
 
     Attributes:
         vocab: symbol -> id, of one language, added tokens included.
@@ -137,24 +137,6 @@ class Tokenizer:
             config |= {"tokenizer_class": LETTER_CLASSES[0], "replace_word_delimiter_char": " ", "target_lang": None}
         vocab: JsonObject = {symbol: index for index, symbol in enumerate(symbols)}
         return _from_files(TokenizerFiles(vocab, config, dict(special)))
-
-    @classmethod
-    def from_texts(cls, texts: Iterable[str], *, lowercase: bool = False) -> Tokenizer:
-        """Make a letter vocabulary of every character in some texts.
-
-        Ids: `<pad>` 0 (the blank), `<s>` 1, `</s>` 2, `<unk>` 3, `|` 4, then characters, most frequent first and
-        equally frequent ones by code point. White space is the word delimiter.
-
-        Args:
-            texts: normalised transcripts.
-            lowercase: keep capitals only and write small letters, as the released English models would.
-        """
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(text.upper() if lowercase else text)
-        letters = [char for char in counts if not char.isspace() and char != WORD_DELIMITER]
-        letters.sort(key=lambda char: (-counts[char], char))
-        return cls.from_symbols([*SPECIAL_SYMBOLS, WORD_DELIMITER, *letters], lowercase=lowercase)
 
     def to_folder(self, folder: Path | str) -> None:
         """Write the files that `from_folder` and transformers read, with every key that was read."""
