@@ -36,6 +36,8 @@ WORD_DELIMITER = "|"
 
 JsonObject = dict[str, object]
 
+_PHONES: JsonObject = {"tokenizer_class": PHONE_CLASS, "phone_delimiter_token": " ", "do_phonemize": False}
+
 
 @dataclass(frozen=True)
 class TokenizerFiles:
@@ -77,7 +79,12 @@ class Tokenizer:
 
     @classmethod
     def from_folder(
-        cls, folder: Path | str, *, language: str | None = None, pad_token_id: int | None = None
+        cls,
+        folder: Path | str,
+        *,
+        language: str | None = None,
+        pad_token_id: int | None = None,
+        are_phones: bool = False,
     ) -> Tokenizer:
         """Read the tokenizer of a model folder.
 
@@ -86,6 +93,7 @@ class Tokenizer:
             language: which language of a nested vocabulary; default: the folder's `target_lang`.
             pad_token_id: of the model's `config.json`; it is the blank that the network was trained with, and so
                 goes before the tokenizer's own padding token.
+            are_phones: what the symbols of a vocab.json are that has no tokenizer_config.json beside it to say so.
 
         Raises:
             TokenizerError: a file is missing or unreadable, the vocabulary contradicts itself, or has no such language.
@@ -99,6 +107,8 @@ class Tokenizer:
                 "pre-trained and cannot transcribe; fine-tune it first"
             )
         config, special_tokens_map, added_tokens = (_read_object(folder / name) for name in FILE_NAMES[1:])
+        if config is None and are_phones:
+            config = _PHONES | {"word_delimiter_token": WORD_DELIMITER if WORD_DELIMITER in vocab else None}
         files = TokenizerFiles(vocab, config or {}, special_tokens_map, added_tokens)
         return _from_files(files, language=language, pad_token_id=pad_token_id)
 
@@ -132,7 +142,7 @@ class Tokenizer:
         config: JsonObject = {**dict.fromkeys(names), **special, "pad_token": SPECIAL_SYMBOLS[0]}
         config |= {"word_delimiter_token": word_delimiter, "do_lower_case": lowercase}
         if is_phones:
-            config |= {"tokenizer_class": PHONE_CLASS, "phone_delimiter_token": " ", "do_phonemize": False}
+            config |= _PHONES
         else:
             config |= {"tokenizer_class": LETTER_CLASSES[0], "replace_word_delimiter_char": " ", "target_lang": None}
         vocab: JsonObject = {symbol: index for index, symbol in enumerate(symbols)}

@@ -78,7 +78,8 @@ def test_fine_tuning_recipes_have_the_published_values(read, name: str) -> None:
     assert model.freeze_feature_encoder
     dropouts = {key: value for key, value in network.items() if key.endswith("_dropout")}
     assert dropouts.pop("activation_dropout") == 0.1
-    assert len(dropouts) == 4 and not any(dropouts.values())
+    assert len(dropouts) == 4
+    assert not any(dropouts.values())
     spans = {key: network[f"mask_{key}"] for key in ("time_length", "time_min_masks", "feature_length")}
     assert spans == {"time_length": 10, "time_min_masks": 2, "feature_length": 64}
 

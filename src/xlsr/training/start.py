@@ -113,8 +113,9 @@ def _choose(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpoint: Chec
                 f"{recipe.model.start} has a head but no vocab.json, which names its classes: put it beside the "
                 "weights, or have a fresh head: model.new_head = true"
             )
-    given = _read_vocabulary(recipe) if data.vocabulary is not None else None
-    tokenizer = given or own
+    tokenizer = own
+    if data.vocabulary is not None:
+        tokenizer = Tokenizer.from_folder(data.vocabulary, are_phones=data.targets == "phones")
     if tokenizer is None:
         case: Case = "lower" if data.case == "auto" else data.case
         texts = (target_of(utterance, data.targets, case) for utterance in train)
@@ -128,16 +129,6 @@ def _choose(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpoint: Chec
     is_own = own is not None and (tokenizer.vocab, tokenizer.blank_id) == (own.vocab, own.blank_id)
     case = case_of(tokenizer) if data.case == "auto" else data.case
     return _Vocabulary(own if own and is_own else tokenizer, case, is_own)
-
-
-def _read_vocabulary(recipe: FinetuneRecipe) -> Tokenizer:
-    """The recipe's vocabulary; a bare vocab.json, which does not say what it is of, is of what is to be learnt."""
-    assert recipe.data.vocabulary is not None
-    tokenizer = Tokenizer.from_folder(recipe.data.vocabulary)
-    if recipe.data.targets == "phones" and not tokenizer.is_phones and not tokenizer.files.config:
-        symbols = sorted(tokenizer.vocab, key=lambda symbol: tokenizer.vocab[symbol])
-        return Tokenizer.from_symbols(symbols, is_phones=True, word_delimiter="|" if "|" in symbols else None)
-    return tokenizer
 
 
 def _head_keys(tokenizer: Tokenizer) -> dict[str, Json]:
