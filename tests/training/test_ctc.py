@@ -28,6 +28,7 @@ from xlsr.training.recipe import FinetuneRecipe, read_recipe
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 CAPITALS = Tokenizer.from_symbols([*SPECIAL, "|", "A", "B", "C"])
 SMALL = Tokenizer.from_symbols([*SPECIAL, "|", "a", "b", "c"])
+EXTRAS = {"name": "First", "license": "MIT", "language": "eng"}
 ROWS = (("ab ca", "tʃ aɪ"), ("ba", "aɪ s"), ("Cab", "s tʃ s"))
 
 
@@ -52,7 +53,7 @@ def task(recipe: Path, **overrides) -> CTCTask:
 
 def fine_tuned(folder: Path, tokenizer: Tokenizer | None = SMALL, **changes) -> torch.nn.Module:
     model = tiny("large", **changes)
-    save(Description(model.config, tokenizer, {"do_normalize": False}, {"name": "first"}), model, folder)
+    save(Description(model.config, tokenizer, {"do_normalize": False}, EXTRAS), model, folder)
     return model
 
 
@@ -99,7 +100,7 @@ def test_another_vocabulary_has_a_fresh_head_on_the_same_encoder(recipe, tmp_pat
     config = found.network.config
     assert (config.vocab_size, config.pad_token_id, config.bos_token_id) == (6, 5, None)
     assert found.start.notes[1:] == ("left aside of it: lm_head", "drawn afresh: lm_head")
-    assert "name" not in found.description.extras
+    assert found.description.extras == {"license": "MIT", "start": "first"}
     assert not found.description.normalizes
 
 

@@ -24,7 +24,7 @@ def finetune(
     """Fine-tune a CTC model by a TOML recipe; any of its keys can be overridden: --optim.lr 1e-4.
 
     Args:
-        recipe: the TOML file.
+        recipe: the TOML file, or the name of a recipe that ships with the package, such as base-10h.
         out: folder of the run; its best/ is the model.
         resume: go on with the run in out.
         overrides: recipe keys with their values.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -89,8 +90,9 @@ def _from_checkpoint(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpo
     with torch.device("meta"):
         model = Wav2Vec2ForCTC(config)
     model.load_state_dict(kept | fresh, assign=True)
-    extras = {key: value for key, value in description.extras.items() if key not in _OWN}
-    extras["start"] = str(recipe.model.start)
+    own = _OWN if chosen.is_own else (*_OWN, "language")
+    extras = {key: value for key, value in description.extras.items() if key not in own}
+    extras["start"] = _name(str(recipe.model.start))
     left = (*(found.keys() - kept.keys()), *checkpoint.report.unused)
     notes = [
         f"starts from {recipe.model.start}: {len(kept)} tensors kept",
@@ -129,6 +131,11 @@ def _choose(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpoint: Chec
     is_own = own is not None and (tokenizer.vocab, tokenizer.blank_id) == (own.vocab, own.blank_id)
     case = case_of(tokenizer) if data.case == "auto" else data.case
     return _Vocabulary(own if own and is_own else tokenizer, case, is_own)
+
+
+def _name(start: str) -> str:
+    """A hub name as it is, of a folder or file its own name: where it lay is nobody's business."""
+    return Path(start).name if Path(start).is_absolute() else start
 
 
 def _head_keys(tokenizer: Tokenizer) -> dict[str, Json]:
