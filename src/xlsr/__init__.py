@@ -28,7 +28,10 @@ _HOMES = {
     "XlsrError": "xlsr.errors",
     "wer": "xlsr.metrics",
     "cer": "xlsr.metrics",
+    "prepare": "xlsr.data.prepare",
     "read_manifest": "xlsr.data.manifest",
+    "evaluate": "xlsr.evaluation",
+    "write_manifest": "xlsr.data.manifest",
     "finetune": "xlsr.training.finetune",
     "export_model": "xlsr.export.graph",
     "import_model": "xlsr.checkpoint.load",
@@ -45,7 +48,10 @@ if TYPE_CHECKING:
     from xlsr.checkpoint.summary import info as info
     from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
     from xlsr.data.manifest import read_manifest as read_manifest
+    from xlsr.data.manifest import write_manifest as write_manifest
+    from xlsr.data.prepare import prepare as prepare
     from xlsr.errors import XlsrError as XlsrError
+    from xlsr.evaluation import evaluate as evaluate
     from xlsr.export.graph import export_model as export_model
     from xlsr.metrics import cer as cer
     from xlsr.metrics import wer as wer

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 
 import xlsr
 from xlsr.errors import XlsrError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlsr.recognizer import Recognizer
+
+T = TypeVar("T")
 
 app = App(
     name="xlsr",
@@ -49,3 +56,20 @@ def usage(message: str) -> int:
     """Say what is wrong with the call; returns its exit status."""
     print(f"xlsr: {message}", file=sys.stderr)
     return 2
+
+
+def introduce(recognizer: Recognizer) -> None:
+    """Say on stderr which model speaks, and what it can do."""
+    description = recognizer.description
+    about = description.extras.get("summary", f"{recognizer.tokenizer.size} symbols")
+    print(f"xlsr: model {description.name} ({recognizer.engine.name}): {about}", file=sys.stderr)
+
+
+def watched(results: Iterator[T], total: int) -> Iterator[T]:
+    """The same results under a progress bar, where someone watches."""
+    if total < 2 or not sys.stderr.isatty():
+        return results
+    from rich.console import Console
+    from rich.progress import track
+
+    return iter(track(results, "transcribing", total=total, console=Console(stderr=True)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xlsr.audio import SAMPLE_RATE
-from xlsr.checkpoint.hf import save
+from xlsr.checkpoint.hf import build_ctc, read_weights, save
 from xlsr.config import Json
 from xlsr.data.batching import plan_batches
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
@@ -25,7 +25,7 @@ from xlsr.data.vocabulary import Spelling, Survey, spell, target_of
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.engines.inputs import batch_inputs
 from xlsr.errors import TrainingError
-from xlsr.metrics import char_errors, word_errors
+from xlsr.metrics import Scored, Tokens, char_errors, word_errors
 from xlsr.model.losses import ctc_losses
 from xlsr.model.masking import span_mask
 from xlsr.training.distributed import Ranks
@@ -87,6 +87,11 @@ class CTCTask:
         return self.network
 
     @property
+    def tokens(self) -> Tokens:
+        """What errors are counted in."""
+        return "phones" if self.tokenizer.is_phones else "words"
+
+    @property
     def layers(self) -> Sequence[nn.Module]:
         """The encoder's layers."""
         return list(self.network.wav2vec2.encoder.layers)
@@ -125,13 +130,26 @@ class CTCTask:
         loss = losses.sum() if labels else logits.sum() * 0
         return StepOutput(loss, len(labels), {}, tuple(notes))
 
-    @torch.no_grad()
     def evaluate(self, ranks: Ranks) -> Evaluation:
         """Word and character error rates of greedy decoding on the development set; of phones their error rate."""
+        scored = self.transcribe(ranks)
+        words, chars = word_errors("", ""), char_errors("", "")
+        for one in scored:
+            words += word_errors(one.reference, one.hypothesis)
+            chars += char_errors(one.reference, one.hypothesis)
+        shown = np.random.default_rng(self.recipe.run.seed).permutation(len(scored))[:_SAMPLES]
+        samples = tuple((scored[i].reference, scored[i].hypothesis) for i in shown.tolist())
+        # Phones are separated by spaces, as words are.
+        figures = {"per": words.rate} if self.tokenizer.is_phones else {"wer": words.rate, "cer": chars.rate}
+        return Evaluation(figures, samples)
+
+    @torch.no_grad()
+    def transcribe(self, ranks: Ranks) -> list[Scored]:
+        """Decode the development set greedily, all ranks together; its utterances in their order."""
         plan = plan_batches(
             [u.duration for u in self.dev], max_seconds=self.recipe.data.batch_seconds, rng=np.random.default_rng(0)
         )
-        pairs: dict[int, tuple[str, str]] = {}
+        heard: dict[int, str] = {}
         for step in range(-(-len(plan) // ranks.world)):
             # Ranks without a batch repeat one, as all have to call a network that is spread over them.
             indices = plan[(step * ranks.world + ranks.rank) % len(plan)]
@@ -140,17 +158,25 @@ class CTCTask:
             assert frames is not None
             for index, row, count in zip(indices, log_probs.float().cpu().numpy(), frames.tolist(), strict=True):
                 best = self.decoder.decode(row[:count])[0]
-                reference = self.tokenizer.decode(self._labels(self.dev[index]), group=False)
-                pairs[index] = reference, self.tokenizer.decode(best.ids, group=False)
-        every = {index: pair for part in ranks.gather(pairs) for index, pair in part.items()}
-        words, chars = word_errors("", ""), char_errors("", "")
-        for reference, hypothesis in every.values():
-            words += word_errors(reference, hypothesis)
-            chars += char_errors(reference, hypothesis)
-        shown = np.random.default_rng(self.recipe.run.seed).permutation(sorted(every))[:_SAMPLES]
-        # Phones are separated by spaces, as words are.
-        figures = {"per": words.rate} if self.tokenizer.is_phones else {"wer": words.rate, "cer": chars.rate}
-        return Evaluation(figures, tuple(every[int(index)] for index in shown))
+                heard[index] = self.tokenizer.decode(best.ids, group=False)
+        heard = {index: text for part in ranks.gather(heard) for index, text in part.items()}
+        said = [self.tokenizer.decode(self._labels(utterance), group=False) for utterance in self.dev]
+        return [
+            Scored(u.audio.name, said[index], heard[index], u.duration, u.speaker, u.language, u.split)
+            for index, u in enumerate(self.dev)
+        ]
+
+    def drop_notes(self) -> list[str]:
+        """What was left out of the manifests, and why."""
+        return [
+            f"{count} {split} utterances dropped: {reason}"
+            for split, dropped in (("training", self.dropped), ("development", self.dropped_dev))
+            for reason, count in dropped.items()
+        ]
+
+    def read_weights(self, folder: Path) -> Mapping[str, Tensor]:
+        """The weights of a folder that `save` wrote, by the names of the network."""
+        return build_ctc(self.network.config, read_weights(folder), source=str(folder)).state_dict()
 
     def save(self, folder: Path, weights: Mapping[str, Tensor], figures: Mapping[str, Json]) -> None:
         """Write the model with its figures."""

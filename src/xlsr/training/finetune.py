@@ -9,9 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from xlsr.config import Json, JsonObject
+from xlsr.metrics import score_corpus
 from xlsr.training.ctc import CTCTask
-from xlsr.training.distributed import start_ranks
+from xlsr.training.distributed import Ranks, put_whole_weights, start_ranks
 from xlsr.training.recipe import FinetuneRecipe, read_recipe
+from xlsr.training.report import RunSummary, write_card, write_report
 from xlsr.training.trainer import Result, Trainer
 
 
@@ -22,7 +24,7 @@ def finetune(
 
     Args:
         recipe: the TOML file, or the name of a recipe that ships with the package.
-        out: folder of the run; `best/` in it is the model with the lowest development error, and
+        out: folder of the run; `best/` in it is the model with the lowest development error, `report.html` its story,
             `vocabulary_report.json` what its vocabulary is and which texts it cannot spell.
         overrides: dotted recipe keys to values, such as `{"optim.lr": 1e-4}`.
         resume: go on with the run in `out`.
@@ -38,7 +40,30 @@ def finetune(
             _introduce(task)
             if not resume:
                 _write_report(task, Path(out))
-        return Trainer(task, read, Path(out), ranks).run(resume=resume)
+        result = Trainer(task, read, Path(out), ranks).run(resume=resume)
+        _describe(task, result, ranks)
+        return result
+
+
+def _describe(task: CTCTask, result: Result, ranks: Ranks) -> None:
+    """Write the report of a run and the card of its best model, which hears the development set once more."""
+    put_whole_weights(task.model, task.read_weights(result.folder), ranks)
+    task.model.eval()
+    scored = task.transcribe(ranks)
+    if not ranks.leads:
+        return
+    run = RunSummary(
+        name=result.folder.parent.resolve().name,
+        recipe=task.recipe.to_dict(),
+        update=result.update,
+        parameters=sum(p.numel() for p in task.model.parameters()),
+        train_hours=sum(u.duration for u in task.train) / 3600,
+        languages=tuple(sorted({u.language for u in task.train if u.language})),
+        errors=score_corpus(scored, tokens=task.tokens, by=("language", "speaker")),
+        notes=(*task.start.notes, *task.drop_notes()),
+    )
+    write_report(run, result.folder.parent / "log.jsonl", result.folder.parent / "report.html")
+    write_card(run, result.folder)
 
 
 def _introduce(task: CTCTask) -> None:
@@ -50,11 +75,8 @@ def _introduce(task: CTCTask) -> None:
         f"{parameters / 1e6:.1f} M parameters, {task.tokenizer.size} symbols; "
         f"{len(task.train)} utterances ({hours:.2f} h) to train, {len(task.dev)} to choose by"
     )
-    for note in task.start.notes:
+    for note in (*task.start.notes, *task.drop_notes()):
         console.print(note, markup=False, highlight=False)
-    for split, dropped in (("training", task.dropped), ("development", task.dropped_dev)):
-        for reason, count in dropped.items():
-            console.print(f"{count} {split} utterances dropped: {reason}", highlight=False)
     console.print(str(task.survey.report()), markup=False, highlight=False)
     if task.survey_dev.failures:
         console.print(f"development set: {task.survey_dev.report()}", markup=False, highlight=False)
