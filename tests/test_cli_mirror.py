@@ -23,6 +23,7 @@ def defaults(function) -> dict[str, object]:
     ("verb", "functions"),
     [
         (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
+        (cli.doctor.doctor, [xlsr.doctor]),
         (cli.evaluation.evaluate, [xlsr.load_model, xlsr.evaluate]),
         (cli.checkpoints.export, [xlsr.export_model]),
         (cli.corpora.prepare, [xlsr.prepare]),
@@ -47,7 +48,9 @@ def test_choices_are_the_same() -> None:
     assert typing.get_args(cli.corpora.Layout) == typing.get_args(Layout)
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "evaluate", "finetune", "import", "export", "info", "prepare"])
+@pytest.mark.parametrize(
+    "verb", ["transcribe", "evaluate", "finetune", "import", "export", "info", "prepare", "doctor"]
+)
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

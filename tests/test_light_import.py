@@ -30,7 +30,18 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["recognizer", "results", "tokenizer", "metrics", "report", "evaluation", "decoding.greedy", "data.augment", "cli"],
+    [
+        "recognizer",
+        "results",
+        "tokenizer",
+        "metrics",
+        "report",
+        "evaluation",
+        "decoding.greedy",
+        "data.augment",
+        "data.doctor",
+        "cli",
+    ],
 )
 def test_the_upper_half_loads_no_torch(module: str) -> None:
     assert not loaded_by(f"import xlsr.{module}") & {*HEAVY}

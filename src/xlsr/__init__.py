@@ -30,6 +30,8 @@ _HOMES = {
     "cer": "xlsr.metrics",
     "prepare": "xlsr.data.prepare",
     "read_manifest": "xlsr.data.manifest",
+    "doctor": "xlsr.data.doctor",
+    "DoctorReport": "xlsr.data.findings",
     "evaluate": "xlsr.evaluation",
     "write_manifest": "xlsr.data.manifest",
     "finetune": "xlsr.training.finetune",
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from xlsr.checkpoint.load import load_checkpoint as load_checkpoint
     from xlsr.checkpoint.summary import info as info
     from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
+    from xlsr.data.doctor import doctor as doctor
+    from xlsr.data.findings import DoctorReport as DoctorReport
     from xlsr.data.manifest import read_manifest as read_manifest
     from xlsr.data.manifest import write_manifest as write_manifest
     from xlsr.data.prepare import prepare as prepare

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from xlsr.recognizer import Recognizer
 
 T = TypeVar("T")
+
+_PATIENCE_SECONDS = 2.0  # nobody needs a bar for less
 
 app = App(
     name="xlsr",
@@ -65,11 +68,21 @@ def introduce(recognizer: Recognizer) -> None:
     print(f"xlsr: model {description.name} ({recognizer.engine.name}): {about}", file=sys.stderr)
 
 
-def watched(results: Iterator[T], total: int) -> Iterator[T]:
-    """The same results under a progress bar, where someone watches."""
-    if total < 2 or not sys.stderr.isatty():
-        return results
-    from rich.console import Console
-    from rich.progress import track
+def watched(results: Iterator[T], total: int, *, label: str = "transcribing") -> Iterator[T]:
+    """Yield the same results; after two seconds under a progress bar, where someone watches."""
+    shown_from = time.monotonic() + _PATIENCE_SECONDS if total > 1 and sys.stderr.isatty() else float("inf")
+    for done, result in enumerate(results, 1):
+        yield result
+        if time.monotonic() > shown_from:
+            yield from _under_bar(results, total, done, label)
 
-    return iter(track(results, "transcribing", total=total, console=Console(stderr=True)))
+
+def _under_bar(results: Iterator[T], total: int, done: int, label: str) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, completed=done)
+        for result in results:
+            yield result
+            bar.advance(task)

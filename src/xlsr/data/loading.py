@@ -33,7 +33,7 @@ def load_utterance(utterance: Utterance) -> NDArray[np.float32]:
 
 def samples_of(utterance: Utterance, source: AudioSource) -> NDArray[np.float32]:
     """Read an utterance's samples out of its recording: (samples,) float32 mono at 16 kHz."""
-    waveform = load_audio(source, channel=_channel(utterance))
+    waveform = load_audio(source, channel=channel_of(utterance))
     start, end = (round(t * SAMPLE_RATE) for t in (utterance.offset, utterance.offset + utterance.duration))
     if not start and len(waveform) - end < _TOLERANCE_SECONDS * SAMPLE_RATE:
         return waveform  # the whole recording, whose duration was rounded
@@ -45,7 +45,8 @@ def samples_of(utterance: Utterance, source: AudioSource) -> NDArray[np.float32]
     return waveform[start:end]
 
 
-def _channel(utterance: Utterance) -> str:
+def channel_of(utterance: Utterance) -> str:
+    """Return which channel an utterance is, as `open_audio` calls it. Raises AudioError for a third."""
     if utterance.channel not in (None, 0, 1):
         raise AudioError(f"{utterance.audio}: channel is {utterance.channel}; 0, 1 or none (the mean) can be read")
     return "mix" if utterance.channel is None else ("left", "right")[utterance.channel]
@@ -84,7 +85,7 @@ def measure(utterances: Iterable[Utterance]) -> Iterator[Utterance | AudioError]
 
 
 def _measured(utterance: Utterance, header: Header) -> Utterance:
-    _channel(utterance)
+    channel_of(utterance)
     if utterance.channel is not None and utterance.channel >= header.channels:
         raise AudioError(f"{utterance.audio} has {header.channels} channels; channel {utterance.channel} is wanted")
     rest = header.duration - utterance.offset

@@ -117,17 +117,16 @@ class CTCTask:
         fits = [frames_needed(row) <= count for row, count in zip(batch.labels, batch.frames, strict=True)]
         kept = torch.tensor(fits, device=logits.device)
         labels = [row for row, fit in zip(batch.labels, fits, strict=True) if fit]
-        losses = ctc_losses(
-            logits[kept], frames[kept], torch.tensor(list(itertools.chain(*labels))),
-            torch.tensor([len(row) for row in labels], dtype=torch.long), blank=self.tokenizer.blank_id,
-        )  # fmt: skip
+        # A batch without a usable utterance still takes part in the exchange of gradients.
+        loss = logits.sum() * 0
+        if labels:
+            flat, counts = torch.tensor(list(itertools.chain(*labels))), torch.tensor([len(row) for row in labels])
+            loss = ctc_losses(logits[kept], frames[kept], flat, counts, blank=self.tokenizer.blank_id).sum()
         notes = [
             f"{name} is left out: its labels need {frames_needed(row)} frames, it has {count}"
             for name, row, count, fit in zip(batch.names, batch.labels, batch.frames, fits, strict=True)
             if not fit
         ]
-        # A batch without a usable utterance still takes part in the exchange of gradients.
-        loss = losses.sum() if labels else logits.sum() * 0
         return StepOutput(loss, len(labels), {}, tuple(notes))
 
     def evaluate(self, ranks: Ranks) -> Evaluation:
