@@ -37,9 +37,9 @@ from xlsr.checkpoint.folder import Description
 from xlsr.checkpoint.hf import save
 from xlsr.config import Wav2Vec2Config
 from xlsr.data.manifest import load_utterance, read_manifest, write_manifest
+from xlsr.data.vocabulary import build_vocabulary
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC as OurNetwork
 from xlsr.normalize import normalize_target
-from xlsr.tokenizer import Tokenizer
 
 ARCHITECTURE = {
     "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 768,
@@ -67,7 +67,7 @@ def fixed_hour(corpus: Path, folder: Path, hours: float) -> tuple[Path, Path]:
 
 def start_model(train: Path, folder: Path) -> Path:
     """A folder with random weights, which both systems start from."""
-    tokenizer = Tokenizer.from_texts(normalize_target(u.text or "", lowercase=True) for u in read_manifest(train))
+    tokenizer = build_vocabulary(normalize_target(u.text or "", lowercase=True) for u in read_manifest(train))
     config = Wav2Vec2Config.from_dict(
         ARCHITECTURE
         | {"vocab_size": tokenizer.size, "pad_token_id": tokenizer.blank_id, "architectures": ["Wav2Vec2ForCTC"]}

@@ -1,13 +1,12 @@
 """Fine-tuning with connectionist temporal classification: text or phones become labels, frames become symbols.
 
 A task for the trainer. Reads manifests, drops what cannot train and says how much for which reason, masks, computes
-the loss, and measures word and character errors of greedy decoding on the development set.
+the loss, and measures the errors of greedy decoding on the development set: of words and characters, or of phones.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,22 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xlsr.audio import SAMPLE_RATE
-from xlsr.checkpoint.folder import Description, read_description
 from xlsr.checkpoint.hf import build_ctc, read_weights, save
-from xlsr.config import Json, JsonObject, Wav2Vec2Config
+from xlsr.config import Json
 from xlsr.data.batching import plan_batches
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
+from xlsr.data.vocabulary import Spelling, Survey, spell, target_of
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.engines.inputs import batch_inputs
 from xlsr.errors import TrainingError
 from xlsr.metrics import Scored, Tokens, char_errors, word_errors
 from xlsr.model.losses import ctc_losses
 from xlsr.model.masking import span_mask
-from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
-from xlsr.normalize import normalize_target
-from xlsr.tokenizer import Tokenizer
 from xlsr.training.distributed import Ranks
 from xlsr.training.recipe import FinetuneRecipe
+from xlsr.training.start import begin
 from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, decay_groups
 
 _SAMPLES = 8  # references and hypotheses shown at an evaluation
@@ -70,17 +67,16 @@ class CTCTask:
     def __init__(self, recipe: FinetuneRecipe) -> None:
         self.recipe = recipe
         train, dev = read_manifest(recipe.data.train), read_manifest(recipe.data.dev)
-        self.description, self.network = _start(recipe, train)
+        self.start = begin(recipe, train)
+        self.description, self.network = self.start.description, self.start.network
         assert self.description.tokenizer is not None
         self.tokenizer = self.description.tokenizer
-        self.train, self.dropped = self._usable(train)
-        self.dev, self.dropped_dev = self._usable(dev)
+        self.survey, self.survey_dev = Survey(self.tokenizer), Survey(self.tokenizer)
+        self.train, self.dropped = self._usable(train, self.survey)
+        self.dev, self.dropped_dev = self._usable(dev, self.survey_dev)
         if not self.train or not self.dev:
-            raise TrainingError(
-                f"no usable utterance is left; dropped: {self.dropped or self.dropped_dev}. Texts and vocabulary must "
-                f"agree in case: data.lowercase is {str(recipe.data.lowercase).lower()}, the vocabulary has "
-                f"{' '.join(list(self.tokenizer.vocab)[:12])} ..."
-            )
+            survey, dropped = (self.survey_dev, self.dropped_dev) if self.train else (self.survey, self.dropped)
+            raise TrainingError(f"no usable utterance is left; dropped: {dropped}\n{survey.report()}")
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
         self.network.wav2vec2.feature_extractor.requires_grad_(not recipe.model.freeze_feature_encoder)
@@ -134,7 +130,7 @@ class CTCTask:
         return StepOutput(loss, len(labels), {}, tuple(notes))
 
     def evaluate(self, ranks: Ranks) -> Evaluation:
-        """Error rates of greedy decoding on the development set."""
+        """Word and character error rates of greedy decoding on the development set; of phones their error rate."""
         scored = self.transcribe(ranks)
         words, chars = word_errors("", ""), char_errors("", "")
         for one in scored:
@@ -142,7 +138,9 @@ class CTCTask:
             chars += char_errors(one.reference, one.hypothesis)
         shown = np.random.default_rng(self.recipe.run.seed).permutation(len(scored))[:_SAMPLES]
         samples = tuple((scored[i].reference, scored[i].hypothesis) for i in shown.tolist())
-        return Evaluation({"wer": words.rate, "cer": chars.rate}, samples)
+        # Phones are separated by spaces, as words are.
+        figures = {"per": words.rate} if self.tokenizer.is_phones else {"wer": words.rate, "cer": chars.rate}
+        return Evaluation(figures, samples)
 
     @torch.no_grad()
     def transcribe(self, ranks: Ranks) -> list[Scored]:
@@ -161,8 +159,9 @@ class CTCTask:
                 best = self.decoder.decode(row[:count])[0]
                 heard[index] = self.tokenizer.decode(best.ids, group=False)
         heard = {index: text for part in ranks.gather(heard) for index, text in part.items()}
+        said = [self.tokenizer.decode(self._labels(utterance), group=False) for utterance in self.dev]
         return [
-            Scored(u.audio.name, self._target(u), heard[index], u.duration, u.speaker, u.language, u.split)
+            Scored(u.audio.name, said[index], heard[index], u.duration, u.speaker, u.language, u.split)
             for index, u in enumerate(self.dev)
         ]
 
@@ -209,32 +208,29 @@ class CTCTask:
         return time, channels
 
     def _target(self, utterance: Utterance) -> str:
-        return normalize_target(utterance.text or "", lowercase=self.recipe.data.lowercase)
+        return target_of(utterance, self.recipe.data.targets, self.start.case)
 
     def _labels(self, utterance: Utterance) -> list[int]:
-        """The ids of a transcript; the word delimiter stands between words whatever the symbols are.
+        return spell(self.tokenizer, self._target(utterance)).ids
 
-        Symbols of several characters, such as whole words, would swallow a space beside them as transformers has it.
-        """
-        delimiter = self.tokenizer.word_delimiter
-        text = self._target(utterance)
-        return self.tokenizer.encode(text.replace(" ", delimiter) if delimiter is not None else text)
-
-    def _usable(self, utterances: list[Utterance]) -> tuple[list[Utterance], dict[str, int]]:
+    def _usable(self, utterances: list[Utterance], survey: Survey) -> tuple[list[Utterance], dict[str, int]]:
         """Utterances that can train, and how many were dropped for which reason."""
         data, kept = self.recipe.data, []
         dropped: dict[str, int] = {}
         for utterance in utterances:
             reason = None
-            labels = self._labels(utterance) if utterance.text else []
-            if not utterance.text:
-                reason = "no text"
+            target = self._target(utterance)
+            spelling = survey.add(target) if target else Spelling([])
+            if not target:
+                reason = f"no {data.targets}"
             elif not data.min_seconds <= utterance.duration <= data.max_seconds:
                 reason = f"not between {data.min_seconds} and {data.max_seconds} s"
-            elif self.network.config.num_frames(int(utterance.duration * SAMPLE_RATE)) < frames_needed(labels):
-                reason = "more labels than frames"
-            elif self.tokenizer.unk_id in labels:
+            elif spelling.outside:
                 reason = "symbols outside the vocabulary"
+            elif spelling.changed:
+                reason = "labels that do not spell the text"
+            elif self.network.config.num_frames(int(utterance.duration * SAMPLE_RATE)) < frames_needed(spelling.ids):
+                reason = "more labels than frames"
             if reason is None:
                 kept.append(utterance)
             else:
@@ -258,43 +254,3 @@ class CTCTask:
 def frames_needed(labels: Sequence[int]) -> int:
     """Frames that CTC needs for labels: one each, and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
-
-
-def _start(recipe: FinetuneRecipe, train: list[Utterance]) -> tuple[Description, Wav2Vec2ForCTC]:
-    """The model to train, from a folder or from random weights drawn with the run's seed."""
-    torch.manual_seed(recipe.run.seed)
-    if recipe.model.start is not None:
-        if recipe.data.vocabulary is not None:
-            raise TrainingError("model.start has a vocabulary of its own; leave data.vocabulary out")
-        description = read_description(recipe.model.start)
-        if description.tokenizer is None:
-            raise TrainingError(f"{recipe.model.start} has no vocabulary; a fine-tuned model is wanted")
-        config = _regularised(description.config, recipe.model.architecture)
-        model = build_ctc(config, read_weights(recipe.model.start), source=str(recipe.model.start))
-        return replace(description, config=config), model
-    if recipe.data.vocabulary is not None:
-        tokenizer = Tokenizer.from_folder(recipe.data.vocabulary)
-    else:
-        tokenizer = Tokenizer.from_texts(
-            normalize_target(u.text, lowercase=recipe.data.lowercase) for u in train if u.text
-        )
-    settled: dict[str, Json] = {
-        "vocab_size": tokenizer.size,
-        "pad_token_id": tokenizer.blank_id,
-        "architectures": ["Wav2Vec2ForCTC"],
-    }
-    config = Wav2Vec2Config.from_dict(recipe.model.architecture | settled, name="model.architecture")
-    return Description(config, tokenizer), Wav2Vec2ForCTC(config)
-
-
-# Keys that change training but not the function that the weights compute.
-_REGULARISATION = re.compile(r"(mask_.*|.*_dropout|layerdrop|apply_spec_augment)")
-
-
-def _regularised(config: Wav2Vec2Config, changes: JsonObject) -> Wav2Vec2Config:
-    """The architecture of a model to start from, with other dropouts or masks."""
-    settled = config.to_dict()
-    for key, value in changes.items():
-        if not _REGULARISATION.fullmatch(key) and settled.get(key) != value:
-            raise TrainingError(f"model.start settles the architecture; model.architecture.{key} cannot change it")
-    return Wav2Vec2Config.from_dict(settled | changes, name="model.architecture")

@@ -17,7 +17,7 @@ from typing import Literal, TypeVar, get_type_hints
 
 from xlsr.config import Json, JsonObject, Wav2Vec2Config
 from xlsr.errors import RecipeError
-from xlsr.training.tables import above_zero, check_known, not_negative, plain, read_table
+from xlsr.training.tables import ModelName, above_zero, check_known, not_negative, plain, read_table
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -85,8 +85,9 @@ class FinetuneData:
     train: Path = Path()  # manifest
     dev: Path = Path()  # manifest of other speakers, for choosing the best model
     targets: Literal["text", "phones"] = "text"
-    vocabulary: Path | None = None  # vocab.json; none: the letters or phones of the training utterances
-    lowercase: bool = True  # texts are lower-cased before they become labels
+    vocabulary: Path | None = None  # vocab.json; none: the start's own, else the symbols of the training utterances
+    min_count: int = above_zero(1)  # symbols of these that occur less often are left out, their utterances dropped
+    case: Literal["auto", "lower", "upper", "keep"] = "auto"  # of texts; auto: the vocabulary's, lower for a new one
     min_seconds: float = not_negative(0.1)  # shorter utterances are dropped, and it is said
     max_seconds: float = above_zero(30.0)  # longer utterances are dropped, and it is said
     batch_seconds: float = above_zero(100.0)  # padded seconds of one batch
@@ -96,7 +97,8 @@ class FinetuneData:
 class FinetuneModel:
     """Where the network starts, and what of it learns."""
 
-    start: Path | None = None  # a model folder to start from; none: random weights
+    start: ModelName | None = None  # a model folder, checkpoint file or hub name; none: random weights
+    new_head: bool = False  # another vocabulary and a fresh head for it, in place of the start's
     architecture: JsonObject = field(default_factory=dict)  # keys of config.json
     freeze_feature_encoder: bool = False
     freeze_encoder_updates: int = not_negative(0)  # only the head learns until then
