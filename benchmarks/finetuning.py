@@ -39,7 +39,7 @@ from xlsr.config import Wav2Vec2Config
 from xlsr.data.manifest import load_utterance, read_manifest, write_manifest
 from xlsr.data.vocabulary import build_vocabulary
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC as OurNetwork
-from xlsr.normalize import normalize_target
+from xlsr.normalize import normalize_text
 
 ARCHITECTURE = {
     "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 768,
@@ -67,7 +67,7 @@ def fixed_hour(corpus: Path, folder: Path, hours: float) -> tuple[Path, Path]:
 
 def start_model(train: Path, folder: Path) -> Path:
     """A folder with random weights, which both systems start from."""
-    tokenizer = build_vocabulary(normalize_target(u.text or "", lowercase=True) for u in read_manifest(train))
+    tokenizer = build_vocabulary(normalize_text(u.text or "", lowercase=True) for u in read_manifest(train))
     config = Wav2Vec2Config.from_dict(
         ARCHITECTURE
         | {"vocab_size": tokenizer.size, "pad_token_id": tokenizer.blank_id, "architectures": ["Wav2Vec2ForCTC"]}
@@ -102,7 +102,7 @@ class _Utterances(torch.utils.data.Dataset):
         self.rows = []
         for utterance in read_manifest(manifest):
             values = processor.feature_extractor(load_utterance(utterance), sampling_rate=16_000).input_values[0]
-            text = normalize_target(utterance.text or "", lowercase=True)
+            text = normalize_text(utterance.text or "", lowercase=True)
             self.rows.append(
                 {"input_values": values, "labels": processor.tokenizer(text).input_ids, "length": len(values)}
             )
@@ -163,7 +163,7 @@ def _score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, dev: Path) -> di
         inputs = processor(load_utterance(utterance), sampling_rate=16_000, return_tensors="pt")
         ids = model(inputs.input_values).logits.argmax(-1)
         hypotheses += processor.batch_decode(ids)
-        references.append(normalize_target(utterance.text or "", lowercase=True))
+        references.append(normalize_text(utterance.text or "", lowercase=True))
     return {"wer": jiwer.wer(references, hypotheses), "cer": jiwer.cer(references, hypotheses)}
 
 

@@ -20,7 +20,7 @@ from xlsr.audio import SAMPLE_RATE
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
 from xlsr.errors import AudioError, ConfigError, ManifestError, XlsrError
 from xlsr.metrics import Difference, ErrorSummary, Key, Scored, Tokens, compare_corpora, count_edits, score_corpus
-from xlsr.normalize import describe_scoring, normalize_scored
+from xlsr.normalize import describe_scoring, normalize_text
 from xlsr.recognizer import Failure, Recognizer, load_model
 from xlsr.report import Page, add_breakdowns, add_errors, check_plots
 from xlsr.results import Transcript
@@ -211,7 +211,7 @@ class _Task:
 
     def normalize(self, text: str) -> str:
         """The form in which references and hypotheses are compared."""
-        return normalize_scored(text, lowercase=self.lowercase, drop_punctuation=self.drop_punctuation)
+        return normalize_text(text, lowercase=self.lowercase, drop_punctuation=self.drop_punctuation)
 
     def reference(self, utterance: Utterance) -> str | None:
         """What was said, or None where the manifest does not tell."""

@@ -7,28 +7,21 @@ import unicodedata
 _APOSTROPHES = "'’ʼ"
 
 
-def normalize_target(text: str, *, lowercase: bool = True) -> str:
-    """Return a transcript as training target: NFC, single spaces, lower case if asked.
+def normalize_text(text: str, *, lowercase: bool = True, drop_punctuation: bool = False) -> str:
+    """Return a transcript as it is learnt and scored: NFC, single spaces, lower case and without punctuation if asked.
 
-    Nothing else is changed: what the vocabulary cannot spell is refused there, not dropped here.
+    Punctuation and symbols (Unicode's P and S) then become spaces, but for apostrophes inside a word, which become '.
+    Nothing else is changed: what a vocabulary cannot spell is refused there, not dropped here.
     """
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = unicodedata.normalize("NFC", text)
+    if drop_punctuation:
+        text = "".join(_without_punctuation(text, place) for place in range(len(text)))
+    text = " ".join(text.split())
     return text.lower() if lowercase else text
 
 
-def normalize_scored(text: str, *, lowercase: bool = True, drop_punctuation: bool = False) -> str:
-    """Return a reference or a hypothesis as it is scored: as a target, and without punctuation if asked.
-
-    Punctuation and symbols (Unicode's P and S) then become spaces, but for apostrophes inside a word, which become '.
-    """
-    if drop_punctuation:
-        text = unicodedata.normalize("NFC", text)  # a sign may be written in two parts
-        text = "".join(_without_punctuation(text, place) for place in range(len(text)))
-    return normalize_target(text, lowercase=lowercase)
-
-
 def describe_scoring(*, lowercase: bool, drop_punctuation: bool) -> str:
-    """Say what `normalize_scored` does with these options, for those who read the figures."""
+    """Say what `normalize_text` does with these options, for those who read the figures."""
     return ", ".join(
         [
             "NFC, single spaces",

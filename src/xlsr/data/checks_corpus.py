@@ -16,7 +16,7 @@ from xlsr.config import Wav2Vec2Config
 from xlsr.data.checks_audio import Measurement
 from xlsr.data.findings import Finding
 from xlsr.data.rows import Row, about_corpus, by_language
-from xlsr.normalize import normalize_target
+from xlsr.normalize import normalize_text
 
 # What fine-tuning takes by default; the network itself takes any length.
 _MIN_SECONDS, _MAX_SECONDS = 0.1, 30.0
@@ -89,7 +89,7 @@ def _fits(rows: Sequence[Row], heard: Mapping[Row, Measurement]) -> Iterator[Fin
     for row in rows:
         frames = config.num_frames(int(_seconds(row, heard) * SAMPLE_RATE + 0.5))
         for labels, unit in (
-            (normalize_target(row.text), "characters"),
+            (normalize_text(row.text), "characters"),
             ((row.utterance.phones or "").split(), "phones"),
         ):
             # A repeated label needs a blank between: one more frame.
@@ -107,7 +107,7 @@ def _rates(group: Sequence[Row], heard: Mapping[Row, Measurement], name: str) ->
     """Rows whose letters a second are far from those of their language."""
     if len(group) < _MIN_RATES:
         return
-    counts = np.array([len(normalize_target(row.text)) for row in group], float)
+    counts = np.array([len(normalize_text(row.text)) for row in group], float)
     seconds = np.array([max(_seconds(row, heard), 0.02) for row in group])
     shares = np.array([heard[row].sound_share if row in heard else 1.0 for row in group])
     sound = np.maximum(seconds * shares, 0.02)
@@ -151,7 +151,7 @@ def _duplicates(rows: Sequence[Row], heard: Mapping[Row, Measurement]) -> Iterat
 
 def _spoken(row: Row) -> str:
     """The words of a text alone, so that case and punctuation make no difference."""
-    text = normalize_target(row.text)
+    text = normalize_text(row.text)
     return " ".join("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text).split())
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 from xlsr.config import JsonObject
 from xlsr.data.manifest import Utterance
 from xlsr.errors import TokenizerError
-from xlsr.normalize import normalize_target
+from xlsr.normalize import normalize_text
 from xlsr.tokenizer import SPECIAL_SYMBOLS, WORD_DELIMITER, Tokenizer
 
 Case = Literal["lower", "upper", "keep"]
@@ -142,14 +142,14 @@ class Survey:
         )
 
 
-def target_of(utterance: Utterance, targets: Targets, case: Case) -> str:
-    """Return what an utterance is to be spelt as: NFC, single spaces; empty where it has no text or phones.
+def target_of(utterance: Utterance, targets: Targets, case: Case, *, drop_punctuation: bool = False) -> str:
+    """Return what an utterance is to be spelt as: NFC, single spaces; empty where it has neither text nor phones.
 
     Phones keep their case, which has meaning in some notations.
     """
     if targets == "phones":
-        return normalize_target(utterance.phones or "", lowercase=False)
-    text = normalize_target(utterance.text or "", lowercase=case == "lower")
+        return normalize_text(utterance.phones or "", lowercase=False)
+    text = normalize_text(utterance.text or "", lowercase=case == "lower", drop_punctuation=drop_punctuation)
     return text.upper() if case == "upper" else text
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from xlsr.audio import SAMPLE_RATE
 from xlsr.checkpoint.hf import build_ctc, read_weights, save
 from xlsr.config import Json
+from xlsr.data.augment import Augmenter, AugmentRecipe
 from xlsr.data.batching import plan_batches
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
 from xlsr.data.vocabulary import Spelling, Survey, spell, target_of
@@ -72,11 +73,12 @@ class CTCTask:
         assert self.description.tokenizer is not None
         self.tokenizer = self.description.tokenizer
         self.survey, self.survey_dev = Survey(self.tokenizer), Survey(self.tokenizer)
-        self.train, self.dropped = self._usable(train, self.survey)
-        self.dev, self.dropped_dev = self._usable(dev, self.survey_dev)
+        self.train, self.dropped = self._usable(train, self.survey, recipe.augment)
+        self.dev, self.dropped_dev = self._usable(dev, self.survey_dev, AugmentRecipe())
         if not self.train or not self.dev:
             survey, dropped = (self.survey_dev, self.dropped_dev) if self.train else (self.survey, self.dropped)
             raise TrainingError(f"no usable utterance is left; dropped: {dropped}\n{survey.report()}")
+        self.augment = Augmenter(recipe.augment)
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
         self.network.wav2vec2.feature_extractor.requires_grad_(not recipe.model.freeze_feature_encoder)
@@ -99,11 +101,17 @@ class CTCTask:
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of indices for an epoch; the same epoch always gives the same plan."""
         rng = np.random.default_rng([self.recipe.run.seed, epoch])
-        return plan_batches([u.duration for u in self.train], max_seconds=self.recipe.data.batch_seconds, rng=rng)
+        durations = [self.recipe.augment.longest_seconds(u.duration) for u in self.train]
+        return plan_batches(durations, max_seconds=self.recipe.data.batch_seconds, rng=rng)
 
     def load(self, epoch: int, indices: Sequence[int]) -> LabelledBatch:
-        """Read the utterances of a batch."""
-        return self._collate([self.train[index] for index in indices])
+        """Read the utterances of a batch, and vary them."""
+        utterances = [self.train[index] for index in indices]
+        waveforms = [
+            self.augment(load_utterance(u), np.random.default_rng([self.recipe.run.seed, 3, epoch, index]))
+            for index, u in zip(indices, utterances, strict=True)
+        ]
+        return self._collate(utterances, waveforms)
 
     def step(self, network: nn.Module, batch: LabelledBatch, draw: Draw) -> StepOutput:
         """CTC loss of a batch; the weight is the number of its utterances whose labels fit into their frames."""
@@ -152,7 +160,8 @@ class CTCTask:
         for step in range(-(-len(plan) // ranks.world)):
             # Ranks without a batch repeat one, as all have to call a network that is spread over them.
             indices = plan[(step * ranks.world + ranks.rank) % len(plan)]
-            batch = self._collate([self.dev[i] for i in indices]).to(ranks.device)
+            utterances = [self.dev[i] for i in indices]
+            batch = self._collate(utterances, [load_utterance(u) for u in utterances]).to(ranks.device)
             log_probs, frames = self.network.log_probs(batch.inputs, batch.lengths)
             assert frames is not None
             for index, row, count in zip(indices, log_probs.float().cpu().numpy(), frames.tolist(), strict=True):
@@ -208,12 +217,15 @@ class CTCTask:
         return time, channels
 
     def _target(self, utterance: Utterance) -> str:
-        return target_of(utterance, self.recipe.data.targets, self.start.case)
+        data = self.recipe.data
+        return target_of(utterance, data.targets, self.start.case, drop_punctuation=data.drop_punctuation)
 
     def _labels(self, utterance: Utterance) -> list[int]:
         return spell(self.tokenizer, self._target(utterance)).ids
 
-    def _usable(self, utterances: list[Utterance], survey: Survey) -> tuple[list[Utterance], dict[str, int]]:
+    def _usable(
+        self, utterances: list[Utterance], survey: Survey, augment: AugmentRecipe
+    ) -> tuple[list[Utterance], dict[str, int]]:
         """Utterances that can train, and how many were dropped for which reason."""
         data, kept = self.recipe.data, []
         dropped: dict[str, int] = {}
@@ -229,7 +241,7 @@ class CTCTask:
                 reason = "symbols outside the vocabulary"
             elif spelling.changed:
                 reason = "labels that do not spell the text"
-            elif self.network.config.num_frames(int(utterance.duration * SAMPLE_RATE)) < frames_needed(spelling.ids):
+            elif self._shortest(utterance, augment) < frames_needed(spelling.ids):
                 reason = "more labels than frames"
             if reason is None:
                 kept.append(utterance)
@@ -237,9 +249,12 @@ class CTCTask:
                 dropped[reason] = dropped.get(reason, 0) + 1
         return kept, dropped
 
-    def _collate(self, utterances: Sequence[Utterance]) -> LabelledBatch:
+    def _shortest(self, utterance: Utterance, augment: AugmentRecipe) -> int:
+        """Frames of an utterance at the highest speed that it may get."""
+        return self.network.config.num_frames(int(augment.shortest_seconds(utterance.duration) * SAMPLE_RATE))
+
+    def _collate(self, utterances: Sequence[Utterance], waveforms: Sequence[NDArray[np.float32]]) -> LabelledBatch:
         config = self.network.config
-        waveforms = [load_utterance(u) for u in utterances]
         batch = batch_inputs(waveforms, config, normalizes=self.description.normalizes)
         return LabelledBatch(
             torch.from_numpy(batch.values),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, get_type_hints
 
 from xlsr.config import Json, JsonObject, Wav2Vec2Config
+from xlsr.data.augment import AugmentRecipe
 from xlsr.errors import RecipeError
 from xlsr.training.tables import ModelName, above_zero, check_known, not_negative, plain, read_table
 
@@ -88,6 +89,7 @@ class FinetuneData:
     vocabulary: Path | None = None  # vocab.json; none: the start's own, else the symbols of the training utterances
     min_count: int = above_zero(1)  # symbols of these that occur less often are left out, their utterances dropped
     case: Literal["auto", "lower", "upper", "keep"] = "auto"  # of texts; auto: the vocabulary's, lower for a new one
+    drop_punctuation: bool = False  # of texts, but for apostrophes inside words
     min_seconds: float = not_negative(0.1)  # shorter utterances are dropped, and it is said
     max_seconds: float = above_zero(30.0)  # longer utterances are dropped, and it is said
     batch_seconds: float = above_zero(100.0)  # padded seconds of one batch
@@ -111,6 +113,7 @@ class FinetuneRecipe(Recipe):
 
     data: FinetuneData = field(default_factory=FinetuneData)
     model: FinetuneModel = field(default_factory=FinetuneModel)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
 
     def check(self, place: str) -> None:
         """Raise RecipeError for what could only fail later."""

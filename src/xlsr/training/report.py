@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from xlsr import __version__
 from xlsr.config import Json, JsonObject
 from xlsr.metrics import ErrorSummary
 from xlsr.report import Page, add_breakdowns, add_errors
 from xlsr.tables import Table
+from xlsr.version import __version__
 
 Curve = tuple[list[float], list[float]]
 

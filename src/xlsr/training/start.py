@@ -120,7 +120,9 @@ def _choose(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpoint: Chec
         tokenizer = Tokenizer.from_folder(data.vocabulary, are_phones=data.targets == "phones")
     if tokenizer is None:
         case: Case = "lower" if data.case == "auto" else data.case
-        texts = (target_of(utterance, data.targets, case) for utterance in train)
+        texts = (
+            target_of(utterance, data.targets, case, drop_punctuation=data.drop_punctuation) for utterance in train
+        )
         return _Vocabulary(build_vocabulary(texts, targets=data.targets, min_count=data.min_count), case)
     if tokenizer.is_phones != (data.targets == "phones"):
         raise TrainingError(
