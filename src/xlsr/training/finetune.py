@@ -56,7 +56,7 @@ def _describe(task: CTCTask, result: Result, ranks: Ranks) -> None:
         train_hours=sum(u.duration for u in task.train) / 3600,
         languages=tuple(sorted({u.language for u in task.train if u.language})),
         errors=score_corpus(scored, tokens=task.tokens, by=("language", "speaker")),
-        notes=tuple(task.drop_notes()),
+        notes=(*task.adapted.notes, *task.drop_notes()),
     )
     write_report(run, result.folder.parent / "log.jsonl", result.folder.parent / "report.html")
     write_card(run, result.folder)
@@ -66,10 +66,11 @@ def _introduce(task: CTCTask) -> None:
     """Say what is about to learn from what."""
     console = Console(stderr=True)
     parameters = sum(p.numel() for p in task.model.parameters())
+    learning = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
     hours = sum(u.duration for u in task.train) / 3600
     console.print(
-        f"{parameters / 1e6:.1f} M parameters, {task.tokenizer.size} symbols; "
+        f"{parameters / 1e6:.1f} M parameters, of which {learning / 1e6:.2f} M learn, {task.tokenizer.size} symbols; "
         f"{len(task.train)} utterances ({hours:.2f} h) to train, {len(task.dev)} to choose by"
     )
-    for note in task.drop_notes():
+    for note in (*task.adapted.notes, *task.drop_notes()):
         console.print(note)
