@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xlsr.audio import SAMPLE_RATE
-from xlsr.checkpoint.hf import build_ctc, read_weights, save
+from xlsr.checkpoint.hf import build_ctc, read_weights
 from xlsr.config import Json
 from xlsr.data.augment import Augmenter, AugmentRecipe
 from xlsr.data.batching import plan_batches
@@ -27,8 +27,10 @@ from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.engines.inputs import batch_inputs
 from xlsr.errors import TrainingError
 from xlsr.metrics import Scored, Tokens, char_errors, word_errors
+from xlsr.model.lora import restore_lora
 from xlsr.model.losses import ctc_losses
 from xlsr.model.masking import span_mask
+from xlsr.training.adapters import adapt, save_adapted
 from xlsr.training.distributed import Ranks
 from xlsr.training.recipe import FinetuneRecipe
 from xlsr.training.start import begin
@@ -69,7 +71,8 @@ class CTCTask:
         self.recipe = recipe
         train, dev = read_manifest(recipe.data.train), read_manifest(recipe.data.dev)
         self.start = begin(recipe, train)
-        self.description, self.network = self.start.description, self.start.network
+        self.adapted = adapt(recipe, self.start.description, self.start.network)
+        self.description, self.network = self.adapted.description, self.adapted.network
         assert self.description.tokenizer is not None
         self.tokenizer = self.description.tokenizer
         self.survey, self.survey_dev = Survey(self.tokenizer), Survey(self.tokenizer)
@@ -81,12 +84,18 @@ class CTCTask:
         self.augment = Augmenter(recipe.augment)
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
-        self.network.wav2vec2.feature_extractor.requires_grad_(not recipe.model.freeze_feature_encoder)
+        if recipe.model.freeze_feature_encoder:
+            self.network.wav2vec2.feature_extractor.requires_grad_(False)
 
     @property
     def model(self) -> nn.Module:
         """The network that learns."""
         return self.network
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was kept, left aside, drawn afresh and added, in sentences."""
+        return (*self.start.notes, *self.adapted.notes)
 
     @property
     def tokens(self) -> Tokens:
@@ -184,12 +193,13 @@ class CTCTask:
 
     def read_weights(self, folder: Path) -> Mapping[str, Tensor]:
         """The weights of a folder that `save` wrote, by the names of the network."""
-        return build_ctc(self.network.config, read_weights(folder), source=str(folder)).state_dict()
+        merged = build_ctc(self.network.config, read_weights(folder), source=str(folder)).state_dict()
+        return restore_lora(self.network, merged)
 
     def save(self, folder: Path, weights: Mapping[str, Tensor], figures: Mapping[str, Json]) -> None:
         """Write the model with its figures."""
         extras = self.description.extras | {"figures": dict(figures)}
-        save(replace(self.description, extras=extras), self.network, folder, weights=weights)
+        save_adapted(self.recipe, replace(self.description, extras=extras), self.network, folder, weights)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Trainable parameters; the head may learn at another pace."""

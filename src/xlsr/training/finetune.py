@@ -60,7 +60,7 @@ def _describe(task: CTCTask, result: Result, ranks: Ranks) -> None:
         train_hours=sum(u.duration for u in task.train) / 3600,
         languages=tuple(sorted({u.language for u in task.train if u.language})),
         errors=score_corpus(scored, tokens=task.tokens, by=("language", "speaker")),
-        notes=(*task.start.notes, *task.drop_notes()),
+        notes=(*task.notes, *task.drop_notes()),
     )
     write_report(run, result.folder.parent / "log.jsonl", result.folder.parent / "report.html")
     write_card(run, result.folder)
@@ -70,12 +70,13 @@ def _introduce(task: CTCTask) -> None:
     """Say what is about to learn from what."""
     console = Console(stderr=True)
     parameters = sum(p.numel() for p in task.model.parameters())
+    learning = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
     hours = sum(u.duration for u in task.train) / 3600
     console.print(
-        f"{parameters / 1e6:.1f} M parameters, {task.tokenizer.size} symbols; "
+        f"{parameters / 1e6:.1f} M parameters, of which {learning / 1e6:.2f} M learn, {task.tokenizer.size} symbols; "
         f"{len(task.train)} utterances ({hours:.2f} h) to train, {len(task.dev)} to choose by"
     )
-    for note in (*task.start.notes, *task.drop_notes()):
+    for note in (*task.notes, *task.drop_notes()):
         console.print(note, markup=False, highlight=False)
     console.print(str(task.survey.report()), markup=False, highlight=False)
     if task.survey_dev.failures:
@@ -89,7 +90,7 @@ def _write_report(task: CTCTask, out: Path) -> None:
     report: JsonObject = {
         "size": task.tokenizer.size,
         "case": task.start.case,
-        "notes": list(task.start.notes),
+        "notes": list(task.notes),
         "training": task.survey.report().to_dict(),
         "development": task.survey_dev.report().to_dict(),
     }

@@ -9,6 +9,7 @@ named without a path: `base-10h`.
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,17 +109,49 @@ class FinetuneModel:
 
 
 @dataclass(frozen=True)
+class AdapterRecipe:
+    """A small part that learns in the place of the network; the head learns with it."""
+
+    kind: Literal["none", "lora", "attention"] = "none"
+    rank: int = above_zero(8)  # lora
+    alpha: float = above_zero(16.0)  # lora; changes are scaled by alpha / rank
+    dropout: float = not_negative(0.0)  # lora, of the changes' input
+    modules: tuple[str, ...] = ("q_proj", "v_proj")  # lora: linear layers, by their names or the ends of them
+    language: str | None = None  # attention: names the adapter's file
+    dim: int | None = above_zero(None)  # attention: width of fresh adapters; none: config.json's adapter_attn_dim
+
+    def check(self, place: str, *, has_start: bool) -> None:
+        """Raise RecipeError for what could only fail later, or would be ignored."""
+        owners = dict.fromkeys(("rank", "alpha", "dropout", "modules"), "lora")
+        owners |= dict.fromkeys(("language", "dim"), "attention")
+        for key, kind in owners.items():
+            if self.kind != kind and getattr(self, key) != getattr(AdapterRecipe(), key):
+                raise RecipeError(f"{place}: adapter.{key} is for adapter.kind {kind}; the kind is {self.kind}")
+        if self.kind != "none" and not has_start:
+            raise RecipeError(f"{place}: an adapter changes a model that is there; model.start is wanted")
+        if self.kind == "lora" and (not self.modules or self.dropout >= 1):
+            raise RecipeError(f"{place}: adapter.modules must name a layer, and adapter.dropout be below 1")
+        if self.kind == "attention" and not re.fullmatch(r"[\w-]+", self.language or ""):
+            raise RecipeError(
+                f"{place}: adapter.language is {self.language!r}; a name for adapter.NAME.safetensors is wanted, of "
+                "letters, digits, _ and -"
+            )
+
+
+@dataclass(frozen=True)
 class FinetuneRecipe(Recipe):
     """CTC on labelled speech."""
 
     data: FinetuneData = field(default_factory=FinetuneData)
     model: FinetuneModel = field(default_factory=FinetuneModel)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    adapter: AdapterRecipe = field(default_factory=AdapterRecipe)
 
     def check(self, place: str) -> None:
         """Raise RecipeError for what could only fail later."""
         super().check(place)
         check_architecture(self.model.architecture, place)
+        self.adapter.check(place, has_start=self.model.start is not None)
         check_files(self.data, ("train", "dev"), place)
 
 

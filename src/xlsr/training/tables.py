@@ -1,7 +1,8 @@
 """TOML tables read into dataclasses: closed sets of keys, checked types and ranges.
 
 Knows no recipe. A field's type is one of float, int, bool, str, Path, ModelName, a Literal of strings, a tuple of two
-floats, a dict, or one of these or None; its range stands in the field itself (`above_zero`, `not_negative`).
+floats or of any number of strings, a dict, or one of these or None; its range stands in the field itself (`above_zero`,
+`not_negative`).
 """
 
 from __future__ import annotations
@@ -96,6 +97,10 @@ def _value(place: str, value: Json, kind: object, folder: Path) -> object:
             return value
         raise RecipeError(f"{place} is {value!r}; one of {', '.join(get_args(wanted))} is wanted")
     bare = get_origin(wanted) or wanted  # dict[str, ...] -> dict
+    if wanted == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise RecipeError(f"{place} is {value!r}; a list of strings is wanted")
     if bare is Path and isinstance(value, str):
         return (folder / Path(value).expanduser()).resolve()
     if bare is ModelName and isinstance(value, str):
