@@ -1,4 +1,4 @@
-"""Fine-tune one small network with xlsr and with transformers' Trainer: updates a second, and the dev WER at the end.
+"""Train one small network (the architecture of the recipe `mini`) with xlsr and with transformers' Trainer: updates a second, and the dev WER at the end.
 
     python benchmarks/finetuning.py speed CORPUS [--updates 20 --rounds 3]
     python benchmarks/finetuning.py wer CORPUS [--updates 1500]
@@ -17,6 +17,7 @@ import json
 import statistics
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 import jiwer
@@ -41,16 +42,11 @@ from xlsr.data.vocabulary import build_vocabulary
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC as OurNetwork
 from xlsr.normalize import normalize_text
 
-ARCHITECTURE = {
-    "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 768,
-    "conv_dim": [64, 128, 128, 192, 192, 192, 192], "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
-    "conv_stride": [5, 2, 2, 2, 2, 2, 2], "conv_bias": True, "feat_extract_norm": "layer",
-    "do_stable_layer_norm": True, "num_conv_pos_embeddings": 64, "num_conv_pos_embedding_groups": 16,
-    "initializer_range": 0.08, "hidden_dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1,
-    "feat_proj_dropout": 0.0, "final_dropout": 0.0, "layerdrop": 0.0, "mask_time_prob": 0.05, "mask_time_length": 10,
-    "mask_time_min_masks": 0, "mask_feature_prob": 0.0, "ctc_loss_reduction": "mean", "ctc_zero_infinity": True,
-}  # fmt: skip
-PEAK_LR, WARMUP, BATCH = 1e-3, 0.1, 4
+ARCHITECTURE = tomllib.loads((SHIPPED / "mini.toml").read_text("utf-8"))["model"]["architecture"] | {
+    "ctc_loss_reduction": "mean",
+    "ctc_zero_infinity": True,
+}
+PEAK_LR, WARMUP, BATCH = 1e-3, 0.1, 2
 
 
 def fixed_hour(corpus: Path, folder: Path, hours: float) -> tuple[Path, Path]:
