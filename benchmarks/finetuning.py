@@ -37,10 +37,12 @@ import xlsr
 from xlsr.checkpoint.folder import Description
 from xlsr.checkpoint.hf import save
 from xlsr.config import Wav2Vec2Config
+from xlsr.data.batching import plan_batches
 from xlsr.data.manifest import load_utterance, read_manifest, write_manifest
 from xlsr.data.vocabulary import build_vocabulary
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC as OurNetwork
 from xlsr.normalize import normalize_text
+from xlsr.training.recipe import SHIPPED
 
 ARCHITECTURE = tomllib.loads((SHIPPED / "mini.toml").read_text("utf-8"))["model"]["architecture"] | {
     "ctc_loss_reduction": "mean",
@@ -73,11 +75,21 @@ def start_model(train: Path, folder: Path) -> Path:
     return folder
 
 
+def equal_batches(train: Path) -> float:
+    """The padded seconds at which our batches hold as much audio on average as the rival's."""
+    durations = [u.duration for u in read_manifest(train)]
+
+    def miss(seconds: float) -> float:
+        plan = plan_batches(durations, max_seconds=seconds, rng=np.random.default_rng(0))
+        return abs(sum(durations) / len(plan) - BATCH * float(np.mean(durations)))
+
+    return float(min(np.arange(1.0, 2.0, 0.02) * BATCH * np.mean(durations), key=miss))
+
+
 def ours(train: Path, dev: Path, start: Path, out: Path, updates: int) -> dict[str, float]:
-    """Train with xlsr; the batch is as many seconds as the rival's batch has on average."""
-    seconds = BATCH * float(np.mean([u.duration for u in read_manifest(train)]))
+    """Train with xlsr."""
     overrides = {
-        "data.train": str(train), "data.dev": str(dev), "data.batch_seconds": seconds * 1.05, "model.start": str(start),
+        "data.train": str(train), "data.dev": str(dev), "data.batch_seconds": equal_batches(train), "model.start": str(start),
         "optim.lr": PEAK_LR, "optim.updates": updates, "optim.warmup": WARMUP, "optim.weight_decay": 0.0,
         "run.eval_every": updates, "run.log_every": max(updates // 20, 1), "run.device": "cpu",
     }  # fmt: skip
