@@ -193,7 +193,7 @@ class Trainer(Generic[AnyBatch]):
         for index, batch in enumerate(batches):
             with last_backward(self.network, last=index == len(batches) - 1), self._autocast():
                 draw = self._draw(index * self.ranks.world + self.ranks.rank)
-                output = self.task.step(self.network, batch, draw)
+                output = self.task.step(self.network, batch.to(self.ranks.device), draw)
             with last_backward(self.network, last=index == len(batches) - 1):
                 self.scaler.scale(output.loss).backward()  # type: ignore[no-untyped-call]
             weight, seconds = torch.tensor(float(output.weight)), torch.tensor(batch.seconds)
