@@ -156,3 +156,31 @@ def test_extends_takes_the_keys_that_are_not_said_anew(corpus, tmp_path) -> None
     with pytest.raises(RecipeError, match=r"does not ship with xlsr; shipped: .*digits"):
         read_recipe("no-such-recipe", FinetuneRecipe)
     assert AugmentRecipe()
+
+
+def test_tensorboard_gets_every_figure(corpus, tmp_path) -> None:  # noqa: F811
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = run(corpus, tmp_path)
+    board = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert {"loss", "grad_norm", "dev_wer", "dev_cer"} <= set(board.Tags()["scalars"])
+    assert [event.value for event in board.Scalars("loss")] == pytest.approx(found)
+
+
+def test_augmentation_changes_what_is_learnt_and_is_repeatable(corpus, tmp_path) -> None:  # noqa: F811
+    plain = run(corpus, tmp_path / "plain")
+    varied = {"augment.speed_prob": 1.0, "augment.gain_prob": 0.5, "augment.telephone_prob": 0.5}
+    assert run(corpus, tmp_path / "varied", **varied) != plain
+    assert run(corpus, tmp_path / "again", **varied) == losses(tmp_path / "varied")
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, varied))
+    first, second = (task.load(epoch, [3]) for epoch in (0, 1))
+    assert first.seconds != second.seconds
+    assert torch.equal(task.load(0, [3]).inputs, first.inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+def test_a_compiled_network_learns_the_same(corpus, tmp_path) -> None:  # noqa: F811
+    plain = run(corpus, tmp_path / "plain", **{"model.architecture.hidden_dropout": 0.0})
+    compiled = run(corpus, tmp_path / "compiled", **{"model.architecture.hidden_dropout": 0.0, "run.compile": True})
+    # The compiler adds in another order.
+    assert compiled == pytest.approx(plain, rel=1e-4)
