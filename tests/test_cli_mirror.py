@@ -40,7 +40,7 @@ def test_choices_are_the_same() -> None:
     assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "finetune", "import", "export", "info"])
+@pytest.mark.parametrize("verb", ["transcribe", "finetune", "pretrain", "import", "export", "info"])
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

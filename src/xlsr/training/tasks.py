@@ -69,10 +69,17 @@ class StepOutput:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on the development set, the one to be lowest first, and (reference, hypothesis) samples."""
+    """Figures on the development set.
+
+    Attributes:
+        figures: the one to be lowest first; a name that ends in its unit, such as loss_bits, is no rate.
+        samples: (reference, hypothesis).
+        details: more figures, for the log alone.
+    """
 
     figures: dict[str, float]
     samples: tuple[tuple[str, str], ...] = ()
+    details: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

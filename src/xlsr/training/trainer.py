@@ -244,7 +244,7 @@ class Trainer(Generic[AnyBatch]):
         self.task.model.train()
         figures = evaluation.figures
         better = not self.best or next(iter(figures.values())) < next(iter(self.best.values()))
-        self.log.evaluation(self.update, figures, evaluation.samples, better=better)
+        self.log.evaluation(self.update, evaluation, better=better)
         noted: dict[str, Json] = {"update": self.update, **{f"dev_{key}": value for key, value in figures.items()}}
         weights = whole_weights(self.task.model)
         self.waited = 0 if better else self.waited + 1
