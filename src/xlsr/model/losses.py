@@ -59,7 +59,7 @@ def contrastive_logits(
         context, quantized = (
             torch.zeros(len(counts) * longest, x.shape[1], device=x.device)
             .index_copy(0, slot, F.normalize(x.float(), dim=-1, eps=1e-8))
-            .view(len(counts), longest, -1)
+            .view(len(counts), longest, x.shape[1])
             for x in (states, targets)
         )
         # (batch, longest, longest) -> (frames, longest)

@@ -30,9 +30,10 @@ from xlsr.model.losses import feature_penalty, positions
 from xlsr.model.masking import draw_negatives, span_mask
 from xlsr.model.pretraining import Pretrained
 from xlsr.training.distributed import Ranks
+from xlsr.training.health import Guard, Limits, revive
 from xlsr.training.pretrain_recipe import PretrainRecipe
 from xlsr.training.start import start_pretraining
-from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, decay_groups
+from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, Verdict, decay_groups
 
 _STRETCH = 1.25  # of the longest to the shortest of a batch: what is cut off is a fifth at most
 _UNKNOWN = "und"  # ISO 639's code of a language that is not told
@@ -76,6 +77,7 @@ class PretrainTask:
         self.mixture = Mixture(groups, self.seconds, alpha=data.alpha)
         self.description, self.network, self.fresh = start_pretraining(recipe)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
+        self.guard = self._new_guard()
 
     @property
     def model(self) -> nn.Module:
@@ -156,6 +158,24 @@ class PretrainTask:
             figures, details={f"{key}_{name}": v for name, values in each.items() for key, v in values.items()}
         )
 
+    def watch(self, update: int, figures: Mapping[str, float]) -> Verdict | None:
+        """Whether the run is failing, by the means of an update."""
+        return self.guard.watch(update, figures)
+
+    def repair(self, ranks: Ranks, count: int) -> str:
+        """Give the codebook entries that are not in use frames of the first batch."""
+        self.guard = self._new_guard()
+        batch = self.load(0, self.plan(0)[0]).to(ranks.device)
+        self.network.eval()
+        with torch.no_grad():
+            _, features = self.network.wav2vec2.feature_projection(
+                self.network.wav2vec2.feature_extractor(batch.inputs)[0]
+            )
+        rng = np.random.default_rng([self.recipe.run.seed, 3, count])
+        entries = revive(self.network.quantizer, features.flatten(0, 1).float(), rng)
+        self.network.train()
+        return f"{entries} codebook entries begin anew"
+
     def save(self, folder: Path, weights: Mapping[str, Tensor], figures: Mapping[str, Json]) -> None:
         """Write the model with its figures."""
         extras = self.description.extras | {"figures": dict(figures)}
@@ -165,6 +185,12 @@ class PretrainTask:
         """All parameters."""
         optim = self.recipe.optim
         return decay_groups(list(self.network.named_parameters()), optim.lr, optim.weight_decay)
+
+    def _new_guard(self) -> Guard:
+        """A guard that wants the loss off chance a fiftieth of the run, at least 100 updates, after the warm-up."""
+        optim, config = self.recipe.optim, self.network.config
+        patience = int(optim.warmup * optim.updates) + max(100, optim.updates // 50)
+        return Guard(Limits(math.log2(1 + config.num_negatives), config.num_codevector_groups, patience))
 
     def _batches(self, seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
         return plan_batches(seconds, max_seconds=self.recipe.data.batch_seconds, rng=rng, stretch=_STRETCH)

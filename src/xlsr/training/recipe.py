@@ -55,7 +55,7 @@ class RunRecipe:
     average_last: int = not_negative(0)  # evaluations whose weights are averaged at the end
     workers: int = not_negative(0)  # processes that read audio
     threads: int = not_negative(0)  # of the CPU; 0: torch's choice
-    on_alarm: Literal["stop", "repair", "go_on"] = "stop"  # where a task finds that its run is failing
+    on_alarm: Literal["stop", "repair", "go_on"] = "stop"  # when a run fails; repair: the last state, half the lr
     device: str = "auto"
 
 
