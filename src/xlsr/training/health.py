@@ -20,6 +20,7 @@ from xlsr.training.tasks import Verdict
 _WINDOW = 25
 # -80 dB: the step of 16-bit audio is 3e-5, the quietest recordings of corpora have 1e-3, normalised ones 1.
 _SILENT = 1e-4
+_SILENT_SHARE = 0.3  # of the updates: a batch without any sound is rare, and soon looks like a collapse
 # Half of the distractors are the target itself: two pairs of entries are left. Healthy runs had 0.02 to 0.08 from the
 # first update on, whatever their size.
 _ALIKE = 0.5
@@ -72,11 +73,12 @@ class Guard:
     def _judge(self, update: int, means: Mapping[str, float]) -> Verdict | None:
         limits, bits, place = self.limits, means["loss_bits"], f"the {_WINDOW} updates up to {update}"
         assert self.first_bits is not None
-        if means["input_std"] < _SILENT:
+        silent = sum(row["input_std"] < _SILENT for row in self.recent)
+        if silent > _WINDOW * _SILENT_SHARE:
             return Verdict(
                 "dead input",
-                f"the audio of {place} is silent: its standard deviation is {means['input_std']:.1e}. Listen to the "
-                "recordings of the manifest",
+                f"the audio of {silent} of {place} is silent: its standard deviation is below {_SILENT:g}. Listen to "
+                "the recordings of the manifest",
             )
         entries = means["code_perplexity"] / limits.groups
         if means["alike"] > _ALIKE or entries < _ENTRIES:
@@ -107,8 +109,8 @@ class Guard:
 def revive(quantizer: Quantizer, features: Tensor, rng: np.random.Generator) -> int:
     """Give each codebook entry that no frame takes a frame of its own, in place.
 
-    Its scores point to that frame from the mean of all frames, as long as a fresh entry's, and equal the highest
-    score there; its vector is drawn as a fresh one.
+    Its scores point to that frame from the mean of all frames, as long as a fresh entry's, and are the highest at a
+    fair share of the frames, one by the number of entries; its vector is drawn as a fresh one.
 
     Args:
         quantizer: in evaluation mode.
@@ -126,9 +128,11 @@ def revive(quantizer: Quantizer, features: Tensor, rng: np.random.Generator) -> 
     away = features[chosen] - features.mean(dim=0)
     rows = torch.nn.functional.normalize(away, dim=1) * features.shape[1] ** 0.5
     place = group * quantizer.entries + entry
-    highest = scores[chosen, group].amax(dim=-1)
+    # (frames, dead entries), what each lacks of the highest score at each frame
+    lacks = scores.amax(dim=-1)[:, group] - features @ rows.T
+    ranks = max(len(features) // quantizer.entries, 1)
     quantizer.weight_proj.weight[place] = rows
-    quantizer.weight_proj.bias[place] = highest - (rows * features[chosen]).sum(dim=1)
+    quantizer.weight_proj.bias[place] = lacks.kthvalue(ranks, dim=0).values
     fresh = rng.random((len(place), quantizer.codevectors.shape[2]), dtype=np.float32)
     quantizer.codevectors[0, place] = torch.from_numpy(fresh).to(features.device)
     return len(place)
