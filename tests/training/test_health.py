@@ -11,7 +11,7 @@ from xlsr.config import Wav2Vec2Config
 from xlsr.model.quantizer import Quantizer
 from xlsr.training.health import Guard, Limits, revive
 
-LIMITS = Limits(chance_bits=6.658, groups=2, patience=300)
+LIMITS = Limits(distractors=100, groups=2, patience=300)
 HEALTHY = {"loss_bits": 5.0, "accuracy": 0.2, "alike": 0.04, "code_perplexity": 80.0, "input_std": 1.0}
 
 

@@ -303,7 +303,8 @@ def sabotaged(corpus, kind: str, seed: int) -> PretrainTask:
         "silence": {},
     }[kind]  # fmt: skip
     task = make(corpus, **{"run.seed": seed, "optim.updates": 200, "optim.accumulate": 1, "run.eval_every": 1000,
-                           "run.log_every": 20, **changes})  # fmt: skip
+                           "run.log_every": 20, "model.architecture.hidden_dropout": 0.0,
+                           "model.architecture.layerdrop": 0.0, **changes})  # fmt: skip
     if kind == "silence":
         load_batch = task.load
         task.load = lambda epoch, indices: (lambda b: replace(b, inputs=0 * b.inputs))(load_batch(epoch, indices))

@@ -5,6 +5,7 @@ Looks at the figures of each update, which are the same on every rank. Decides n
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ _ALIKE = 0.5
 _ENTRIES = 1.5
 # Bits above chance: the network prefers wrong frames. Fresh networks lie within 0.3 of chance.
 _LOST = 1.0
-# Of chance: nothing has been learnt. Healthy runs were below 0.95 before their warm-up had ended.
-_STUCK = 0.98
+# Of chance among the distractors that are not the target itself: nothing has been learnt. Healthy tiny runs had 0.93 or
+# less a hundred updates after their warm-up.
+_STUCK = 0.99
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,12 @@ class Limits:
     """What a run is measured by.
 
     Attributes:
-        chance_bits: contrastive loss of a network that knows nothing, log2(1 + distractors).
+        distractors: of a frame; a network that knows nothing has a loss of log2(1 + distractors) bits.
         groups: of the codebook.
         patience: updates after which the loss must have left chance.
     """
 
-    chance_bits: float
+    distractors: int
     groups: int
     patience: int
 
@@ -73,6 +75,8 @@ class Guard:
     def _judge(self, update: int, means: Mapping[str, float]) -> Verdict | None:
         limits, bits, place = self.limits, means["loss_bits"], f"the {_WINDOW} updates up to {update}"
         assert self.first_bits is not None
+        chance = math.log2(1 + limits.distractors)
+        known = math.log2(1 + limits.distractors * (1 - means["alike"]))
         silent = sum(row["input_std"] < _SILENT for row in self.recent)
         if silent > _WINDOW * _SILENT_SHARE:
             return Verdict(
@@ -89,17 +93,17 @@ class Guard:
                 f"{means['accuracy']:.0%} means nothing. A smaller optim.lr, more seconds an update, a longer warm-up, "
                 "or a higher diversity_loss_weight may help",
             )
-        if bits > max(limits.chance_bits, self.first_bits) + _LOST:
+        if bits > max(chance, self.first_bits) + _LOST:
             return Verdict(
                 "divergence",
-                f"the contrastive loss of {place} is {bits:.2f} bits, above chance ({limits.chance_bits:.2f}): the "
+                f"the contrastive loss of {place} is {bits:.2f} bits, above chance ({chance:.2f}): the "
                 "network prefers wrong frames. A smaller optim.lr or a longer warm-up may help",
             )
-        if update >= limits.patience and bits > _STUCK * limits.chance_bits:
+        if update >= limits.patience and bits > _STUCK * known:
             return Verdict(
                 "plateau",
                 f"after {update} updates the contrastive loss is still at chance: {bits:.2f} of "
-                f"{limits.chance_bits:.2f} bits. A smaller optim.lr, more seconds an update, or a longer warm-up may "
+                f"{known:.2f} bits. A smaller optim.lr, more seconds an update, or a longer warm-up may "
                 "help; for a post-norm network also feature_grad_mult 0.1 and features_pen 10",
             )
         return None

@@ -190,7 +190,7 @@ class PretrainTask:
         """A guard that wants the loss off chance a fiftieth of the run, at least 100 updates, after the warm-up."""
         optim, config = self.recipe.optim, self.network.config
         patience = int(optim.warmup * optim.updates) + max(100, optim.updates // 50)
-        return Guard(Limits(math.log2(1 + config.num_negatives), config.num_codevector_groups, patience))
+        return Guard(Limits(config.num_negatives, config.num_codevector_groups, patience))
 
     def _batches(self, seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
         return plan_batches(seconds, max_seconds=self.recipe.data.batch_seconds, rng=rng, stretch=_STRETCH)
