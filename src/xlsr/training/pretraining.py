@@ -32,7 +32,7 @@ from xlsr.model.pretraining import Pretrained
 from xlsr.training.distributed import Ranks
 from xlsr.training.health import Guard, Limits, revive
 from xlsr.training.pretrain_recipe import PretrainRecipe
-from xlsr.training.start import start_pretraining
+from xlsr.training.pretrain_start import start_pretraining
 from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, Verdict, decay_groups
 
 _STRETCH = 1.25  # of the longest to the shortest of a batch: what is cut off is a fifth at most
