@@ -145,6 +145,9 @@ def test_outputs_never_write_over_each_other(digits, tmp_path) -> None:
         (["finetune", "missing.toml", "-o", "out"], 1, "missing.toml"),
         (["finetune", "missing.toml", "-o", "out", "--lr", "3"], 1, "--table.key"),
         (["info", "nowhere"], 1, "nowhere"),
+        (["prepare", "nowhere", "out"], 1, "nowhere"),
+        (["prepare", "nowhere", "out", "--layout", "bogus"], 2, "bogus"),
+        (["prepare", "nowhere", "out", "--split", "half"], 2, "--split"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(arguments, status: int, message: str, tmp_path) -> None:

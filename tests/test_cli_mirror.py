@@ -7,20 +7,26 @@ import pytest
 
 import xlsr
 from xlsr import cli
+from xlsr.data.corpora.layouts import Layout
+from xlsr.metrics import Key
 from xlsr.recognizer import EngineName, Recognizer
 from xlsr.results import OUTPUT_FORMATS, Timestamps
 
 
 def defaults(function) -> dict[str, object]:
     parameters = inspect.signature(function).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
+    # What watches the progress is a function: the command has its own.
+    return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "progress"}
 
 
 @pytest.mark.parametrize(
     ("verb", "functions"),
     [
         (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
+        (cli.doctor.doctor, [xlsr.doctor]),
+        (cli.evaluation.evaluate, [xlsr.load_model, xlsr.evaluate]),
         (cli.checkpoints.export, [xlsr.export_model]),
+        (cli.corpora.prepare, [xlsr.prepare]),
         (cli.checkpoints.info, [xlsr.info]),
         (cli.checkpoints.import_model, [xlsr.import_model]),
     ],
@@ -37,10 +43,14 @@ def test_choices_are_the_same() -> None:
     hints = typing.get_type_hints(cli.recognition.transcribe)
     assert typing.get_args(hints["engine"]) == typing.get_args(EngineName)
     assert typing.get_args(hints["timestamps"]) == typing.get_args(Timestamps)
+    assert typing.get_args(cli.evaluation.Key) == typing.get_args(Key)
     assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
+    assert typing.get_args(cli.corpora.Layout) == typing.get_args(Layout)
 
 
-@pytest.mark.parametrize("verb", ["transcribe", "finetune", "pretrain", "import", "export", "info"])
+@pytest.mark.parametrize(
+    "verb", ["transcribe", "evaluate", "finetune", "pretrain", "import", "export", "info", "prepare", "doctor"]
+)
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "onnx", "onnxruntime")
+HEAVY = ("torch", "transformers", "onnx", "onnxruntime", "matplotlib")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -28,7 +28,21 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     assert not loaded & {*HEAVY, "numpy", "openvino"}
 
 
-@pytest.mark.parametrize("module", ["recognizer", "results", "tokenizer", "metrics", "decoding.greedy", "cli"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "recognizer",
+        "results",
+        "tokenizer",
+        "metrics",
+        "report",
+        "evaluation",
+        "decoding.greedy",
+        "data.augment",
+        "data.doctor",
+        "cli",
+    ],
+)
 def test_the_upper_half_loads_no_torch(module: str) -> None:
     assert not loaded_by(f"import xlsr.{module}") & {*HEAVY}
 

@@ -145,7 +145,7 @@ def test_phones_decode_as_transformers(phone_peer: tuple[Tokenizer, object], ids
 def test_lowercase_behaves_as_in_transformers(tmp_path: Path) -> None:
     from transformers import Wav2Vec2CTCTokenizer
 
-    ours = Tokenizer.from_texts(["straße und ça va"], lowercase=True)
+    ours = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", *"ACÇDENRSTUV"], lowercase=True)
     ours.to_folder(tmp_path)
     theirs = Wav2Vec2CTCTokenizer.from_pretrained(tmp_path)
     for text in ("straße", "Ça va und", "STRASSE"):
@@ -185,25 +185,12 @@ def test_nested_vocabulary_behaves_as_in_transformers(tmp_path: Path) -> None:
 # round trips
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.text(alphabet=st.characters(exclude_characters="|<", exclude_categories=["Cs", "Z", "Cc"]))))
-def test_vocabulary_from_texts_spells_them(words: list[str]) -> None:
-    text = " ".join(words).strip(" ")
-    ours = Tokenizer.from_texts([text])
-    assert ours.decode(ours.encode(text), group=False) == text.strip()
-
-
 @settings(max_examples=50, deadline=None)
 @given(st.permutations(PHONES[4:]), st.lists(st.sampled_from(PHONES[4:])))
 def test_phones_survive_a_round_trip(order: list[str], spoken: list[str]) -> None:
     ours = Tokenizer.from_symbols([*order, "<pad>"], is_phones=True)
     assert ours.blank_id == len(order)
     assert ours.decode(ours.encode(" ".join(spoken)), group=False) == " ".join(spoken)
-
-
-def test_from_texts_orders_by_frequency_then_code_point() -> None:
-    vocab = Tokenizer.from_texts(["bab c|", "\tb\nd"]).vocab
-    assert vocab == {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "b": 5, "a": 6, "c": 7, "d": 8}
 
 
 def test_files_survive_a_round_trip_with_unknown_keys(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from xlsr.version import __version__
 
 _HOMES = {
     "Recognizer": "xlsr.recognizer",
@@ -28,7 +28,12 @@ _HOMES = {
     "XlsrError": "xlsr.errors",
     "wer": "xlsr.metrics",
     "cer": "xlsr.metrics",
+    "prepare": "xlsr.data.prepare",
     "read_manifest": "xlsr.data.manifest",
+    "doctor": "xlsr.data.doctor",
+    "DoctorReport": "xlsr.data.findings",
+    "evaluate": "xlsr.evaluation",
+    "write_manifest": "xlsr.data.manifest",
     "finetune": "xlsr.training.finetune",
     "pretrain": "xlsr.training.pretrain",
     "export_model": "xlsr.export.graph",
@@ -45,8 +50,13 @@ if TYPE_CHECKING:
     from xlsr.checkpoint.load import load_checkpoint as load_checkpoint
     from xlsr.checkpoint.summary import info as info
     from xlsr.config import Wav2Vec2Config as Wav2Vec2Config
+    from xlsr.data.doctor import doctor as doctor
+    from xlsr.data.findings import DoctorReport as DoctorReport
     from xlsr.data.manifest import read_manifest as read_manifest
+    from xlsr.data.manifest import write_manifest as write_manifest
+    from xlsr.data.prepare import prepare as prepare
     from xlsr.errors import XlsrError as XlsrError
+    from xlsr.evaluation import evaluate as evaluate
     from xlsr.export.graph import export_model as export_model
     from xlsr.metrics import cer as cer
     from xlsr.metrics import wer as wer

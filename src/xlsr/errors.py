@@ -2,6 +2,8 @@
 
     XlsrError
     ├── AudioError               a recording cannot be read, or holds no usable signal
+    │   ├── TruncatedError       it ends before its header, or its row, says
+    │   └── NotFiniteError       it holds NaN or infinite samples
     ├── ConfigError              a config.json that this network cannot compute exactly
     ├── CheckpointError          weights that are missing, left over, of another shape, or damaged
     ├── TokenizerError           a vocabulary that contradicts itself, or text outside it
@@ -27,6 +29,14 @@ class XlsrError(Exception):
 
 class AudioError(XlsrError):
     """A recording cannot be read, or holds no usable signal."""
+
+
+class TruncatedError(AudioError):
+    """A recording ends before its header, or its row in a manifest, says."""
+
+
+class NotFiniteError(AudioError):
+    """A recording holds NaN or infinite samples."""
 
 
 class ConfigError(XlsrError):

@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 import soundfile
 
 from xlsr.audio import SAMPLE_RATE, SUFFIXES, AudioSource
+from xlsr.data.archives import NamedBytes
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
 from xlsr.errors import AudioError, XlsrError
 
@@ -32,14 +33,6 @@ class Recording:
 
     source: str | Path | Utterance
     stem: Path
-
-
-class _Named(io.BytesIO):
-    """The content of a file that is part of another, with the name that messages call it."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        super().__init__(content)
-        self.name = name
 
 
 class _Missing(io.RawIOBase):
@@ -104,11 +97,10 @@ def _expand(name: str) -> list[Recording]:
 
 def _part(utterance: Utterance) -> AudioSource:
     """The samples of a row as a file; what cannot be read is passed on, to fail by its name in its turn."""
-    name = f"{utterance.audio} at {utterance.offset:g} s" if utterance.offset else str(utterance.audio)
     try:
         waveform = load_utterance(utterance)
     except AudioError as error:
-        return cast(BinaryIO, _Missing(name, error))
+        return cast(BinaryIO, _Missing(utterance.name, error))
     content = io.BytesIO()
     soundfile.write(content, waveform, SAMPLE_RATE, format="WAV", subtype="FLOAT")
-    return _Named(content.getvalue(), name)
+    return NamedBytes(content.getvalue(), utterance.name)

@@ -36,6 +36,8 @@ WORD_DELIMITER = "|"
 
 JsonObject = dict[str, object]
 
+_PHONES: JsonObject = {"tokenizer_class": PHONE_CLASS, "phone_delimiter_token": " ", "do_phonemize": False}
+
 
 @dataclass(frozen=True)
 class TokenizerFiles:
@@ -51,7 +53,7 @@ class TokenizerFiles:
 class Tokenizer:
     """A vocabulary with its CTC blank, unknown symbol and word delimiter.
 
-    Make one with `from_folder`, `from_symbols` or `from_texts`.
+    Make one with `from_folder` or `from_symbols`; `data.vocabulary` makes one of texts.
 
     Attributes:
         vocab: symbol -> id, of one language, added tokens included.
@@ -77,7 +79,12 @@ class Tokenizer:
 
     @classmethod
     def from_folder(
-        cls, folder: Path | str, *, language: str | None = None, pad_token_id: int | None = None
+        cls,
+        folder: Path | str,
+        *,
+        language: str | None = None,
+        pad_token_id: int | None = None,
+        are_phones: bool = False,
     ) -> Tokenizer:
         """Read the tokenizer of a model folder.
 
@@ -86,6 +93,7 @@ class Tokenizer:
             language: which language of a nested vocabulary; default: the folder's `target_lang`.
             pad_token_id: of the model's `config.json`; it is the blank that the network was trained with, and so
                 goes before the tokenizer's own padding token.
+            are_phones: what the symbols of a vocab.json are that has no tokenizer_config.json beside it to say so.
 
         Raises:
             TokenizerError: a file is missing or unreadable, the vocabulary contradicts itself, or has no such language.
@@ -99,6 +107,8 @@ class Tokenizer:
                 "pre-trained and cannot transcribe; fine-tune it first"
             )
         config, special_tokens_map, added_tokens = (_read_object(folder / name) for name in FILE_NAMES[1:])
+        if config is None and are_phones:
+            config = _PHONES | {"word_delimiter_token": WORD_DELIMITER if WORD_DELIMITER in vocab else None}
         files = TokenizerFiles(vocab, config or {}, special_tokens_map, added_tokens)
         return _from_files(files, language=language, pad_token_id=pad_token_id)
 
@@ -132,29 +142,11 @@ class Tokenizer:
         config: JsonObject = {**dict.fromkeys(names), **special, "pad_token": SPECIAL_SYMBOLS[0]}
         config |= {"word_delimiter_token": word_delimiter, "do_lower_case": lowercase}
         if is_phones:
-            config |= {"tokenizer_class": PHONE_CLASS, "phone_delimiter_token": " ", "do_phonemize": False}
+            config |= _PHONES
         else:
             config |= {"tokenizer_class": LETTER_CLASSES[0], "replace_word_delimiter_char": " ", "target_lang": None}
         vocab: JsonObject = {symbol: index for index, symbol in enumerate(symbols)}
         return _from_files(TokenizerFiles(vocab, config, dict(special)))
-
-    @classmethod
-    def from_texts(cls, texts: Iterable[str], *, lowercase: bool = False) -> Tokenizer:
-        """Make a letter vocabulary of every character in some texts.
-
-        Ids: `<pad>` 0 (the blank), `<s>` 1, `</s>` 2, `<unk>` 3, `|` 4, then characters, most frequent first and
-        equally frequent ones by code point. White space is the word delimiter.
-
-        Args:
-            texts: normalised transcripts.
-            lowercase: keep capitals only and write small letters, as the released English models would.
-        """
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(text.upper() if lowercase else text)
-        letters = [char for char in counts if not char.isspace() and char != WORD_DELIMITER]
-        letters.sort(key=lambda char: (-counts[char], char))
-        return cls.from_symbols([*SPECIAL_SYMBOLS, WORD_DELIMITER, *letters], lowercase=lowercase)
 
     def to_folder(self, folder: Path | str) -> None:
         """Write the files that `from_folder` and transformers read, with every key that was read."""

@@ -122,14 +122,17 @@ def state_dict(model: Wav2Vec2ForCTC, *, is_finetuned: bool) -> OrderedDict[str,
 HEADS = {
     "quantizer.vars": "quantizer.codevectors",
     "quantizer.weight_proj.weight": "quantizer.weight_proj.weight",
+    "quantizer.weight_proj.bias": "quantizer.weight_proj.bias",
+    "project_q.weight": "project_q.weight",
     "project_q.bias": "project_q.bias",
     "final_proj.weight": "project_hid.weight",
+    "final_proj.bias": "project_hid.bias",
 }
 
 
 def heads(config: Wav2Vec2Config) -> list[Tensor]:
     """Tensors for `HEADS`."""
-    shapes = [(1, 640, 12), (640, config.conv_dim[-1]), (24,), (24, config.hidden_size)]
+    shapes = [(1, 640, 12), (640, config.conv_dim[-1]), (640,), (24, 24), (24,), (24, config.hidden_size), (24,)]
     return [torch.full(shape, 0.5) for shape in shapes]
 
 

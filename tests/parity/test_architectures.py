@@ -22,7 +22,7 @@ from tests.models import (
     transformers_model,
     transformers_negatives,
 )
-from xlsr.checkpoint.hf import _file_name, _spelt, load, save
+from xlsr.checkpoint.hf import _spelt, file_name, load, save
 from xlsr.config import Wav2Vec2Config
 from xlsr.model.masking import draw_negatives
 from xlsr.model.pretraining import Wav2Vec2ForPreTraining
@@ -174,7 +174,7 @@ def test_gradients_equal_those_of_transformers(name: str, tmp_path) -> None:
     ours(inputs)[0].square().sum().backward()
     wanted = _spelt({name: value.grad for name, value in theirs.named_parameters()})
     for name, mine in ours.named_parameters():
-        other = wanted[_file_name(name, ours)]
+        other = wanted[file_name(name, ours)]
         if other is None:
             assert mine.grad is None, name
         else:

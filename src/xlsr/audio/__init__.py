@@ -8,6 +8,7 @@ source -> `AudioStream` -> blocks -> windows.
     decoders.py    soundfile, PyAV and arrays behind one `Reader`
     stream.py      source -> blocks of checked, mono, 16 kHz samples
     windowing.py   blocks -> overlapping windows that tile the frames exactly once
+    g711.py        µ-law and A-law, sample by sample
 
 Importing loads NumPy only: soundfile, PyAV and soxr are loaded when the first recording needs them.
 """

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio import headers
-from xlsr.errors import AudioError
+from xlsr.errors import AudioError, TruncatedError
 
 if TYPE_CHECKING:
     import av
@@ -284,25 +284,25 @@ def no_samples(name: str) -> AudioError:
     return AudioError(f"{name} holds no samples: record or export it again")
 
 
-def truncated(name: str, promised: float | None, read: float, reason: str = "") -> AudioError:
+def truncated(name: str, promised: float | None, read: float, reason: str = "") -> TruncatedError:
     """Build the error for a recording that ends before its header says; both lengths in seconds."""
     header = f"its header says {promised:.2f} s" if promised is not None else "its header says more"
     found = f"{header}, only {read:.2f} s could be read{reason}"
-    return AudioError(f"{name} is truncated: {found}: copy or download it again")
+    return TruncatedError(f"{name} is truncated: {found}: copy or download it again")
 
 
-def damaged(name: str, seconds: float, error: Exception) -> AudioError:
+def damaged(name: str, seconds: float, error: Exception) -> TruncatedError:
     """Build the error for a decoder that fails midway."""
     cure = "copy or download it again, or convert it to wav"
-    return AudioError(f"{name} is damaged or truncated after {seconds:.2f} s ({_first_line(error)}): {cure}")
+    return TruncatedError(f"{name} is damaged or truncated after {seconds:.2f} s ({_first_line(error)}): {cure}")
 
 
-def _cut_off(name: str, promise: headers.Promise) -> AudioError:
+def _cut_off(name: str, promise: headers.Promise) -> TruncatedError:
     if promise.bytes_per_second:
         promised, held = (num / promise.bytes_per_second for num in (promise.promised, promise.held))
         return truncated(name, promised, held)
     found = f"its header says {promise.promised} bytes, only {promise.held} could be read"
-    return AudioError(f"{name} is truncated: {found}: copy or download it again")
+    return TruncatedError(f"{name} is truncated: {found}: copy or download it again")
 
 
 def _first_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xlsr.audio.decoders import ArrayReader, Reader, no_samples, open_reader
 from xlsr.audio.windowing import FIELD_SAMPLES, SAMPLE_RATE
-from xlsr.errors import AudioError
+from xlsr.errors import AudioError, NotFiniteError
 
 AudioSource: TypeAlias = (
     str | os.PathLike[str] | bytes | BinaryIO | NDArray[np.generic] | tuple[NDArray[np.generic], int]
@@ -132,7 +132,7 @@ class AudioStream:
             if not finite.all():
                 at = (position + int(np.argmin(finite))) / self.sample_rate
                 found = f"has samples that are not finite (NaN, infinite or above 3e38), the first at {at:.3f} s"
-                raise AudioError(f"{self.name} {found}: repair or export it again")
+                raise NotFiniteError(f"{self.name} {found}: repair or export it again")
             position += len(mono)
             yield np.ascontiguousarray(mono)
 

@@ -64,12 +64,12 @@ def read_weights(folder: Path) -> Weights:
     """
     for name in _FILES:
         if (folder / name).is_file():
-            return _spelt(_read_file(folder / name))
+            return _spelt(read_file(folder / name))
         index = folder / f"{name}.index.json"
         if index.is_file():
             weights: Weights = {}
             for shard in _shards(index):
-                weights |= _read_file(shard)
+                weights |= read_file(shard)
             return _spelt(weights)
     raise CheckpointError(f"{folder} holds no weights; {' or '.join(_FILES)}, whole or sharded, is wanted")
 
@@ -121,7 +121,7 @@ def _build(kind: type[AnyNetwork], config: Wav2Vec2Config, weights: Weights, *, 
         weights = {name: value for name, value in weights.items() if not name.startswith(_PRETRAINING_HEADS)}
     has_prefix = any(name.startswith(_PREFIXES[config.model_type]) for name in weights)
     _settle_mask_embedding(model, weights)
-    wanted = {_file_name(name, model, has_prefix=has_prefix): value for name, value in model.state_dict().items()}
+    wanted = {file_name(name, model, has_prefix=has_prefix): value for name, value in model.state_dict().items()}
     check_names({name: value.shape for name, value in wanted.items()}, weights, source)
     for name, value in wanted.items():
         if weights[name].is_floating_point() != value.is_floating_point():
@@ -149,7 +149,7 @@ def _class_of(config: Wav2Vec2Config, weights: Weights, source: str) -> type[Net
     return next(found, Wav2Vec2Model)
 
 
-def _file_name(name: str, model: Network, *, has_prefix: bool = True) -> str:
+def file_name(name: str, model: Network, *, has_prefix: bool = True) -> str:
     """What a tensor of a network is called in a file: the encoder's prefix is the family's, or none."""
     if not isinstance(model, Wav2Vec2Model) and not name.startswith(_OURS):
         return name
@@ -203,13 +203,25 @@ def save(
     write_description(description, folder)
     has_prefix = not isinstance(model, Wav2Vec2Model)
     named = {
-        _file_name(name, model, has_prefix=has_prefix): value.detach().cpu().contiguous()
-        for name, value in (weights or model.state_dict()).items()
+        file_name(name, model, has_prefix=has_prefix): value for name, value in (weights or model.state_dict()).items()
     }
-    partial = folder / "model.safetensors.partial"
-    save_file(named, partial, metadata={"format": "pt"})
-    shutil.copymode(folder / "config.json", partial)  # safetensors lets nobody else read its files
-    partial.replace(folder / "model.safetensors")
+    write_file(named, folder / "model.safetensors")
+
+
+def save_adapter(
+    model: Wav2Vec2ForCTC, language: str, folder: Path, *, weights: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write the attention adapters and the head of a model (MMS) as `adapter.<language>.safetensors`.
+
+    Args:
+        model: names the tensors.
+        language: what `load_adapter` and transformers will call it.
+        folder: of the model.
+        weights: by the names of the model's state dict; default: its own.
+    """
+    parts = {name: value for name, value in (weights or model.state_dict()).items() if _is_language_part(name)}
+    named = {file_name(name, model): value for name, value in parts.items()}
+    write_file(named, folder / f"adapter.{language}.safetensors")
 
 
 def load_adapter(
@@ -234,7 +246,7 @@ def load_adapter(
     if folder is None or model.config.adapter_attn_dim is None:
         raise CheckpointError(f"{description.name} has no adapters: adapter_attn_dim is not set, or it has no folder")
     path = _adapter_file(folder, language)
-    weights = _read_file(path)
+    weights = read_file(path)
     # The head has the size of the language's vocabulary, so that its first axis is the file's.
     head = weights.get("lm_head.weight")
     rows = len(head) if head is not None and head.ndim else model.lm_head.out_features
@@ -242,7 +254,7 @@ def load_adapter(
     shapes = {
         name: (rows, *value.shape[1:]) if name.startswith("lm_head.") else value.shape for name, value in mine.items()
     }
-    check_names({_file_name(name, model): torch.Size(shape) for name, shape in shapes.items()}, weights, str(path))
+    check_names({file_name(name, model): torch.Size(shape) for name, shape in shapes.items()}, weights, str(path))
     config = replace(description.config, vocab_size=rows)
     tokenizer = description.tokenizer
     if (folder / "vocab.json").is_file():
@@ -254,7 +266,7 @@ def load_adapter(
             )
     for name, old in mine.items():
         owner, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(owner), leaf, nn.Parameter(weights[_file_name(name, model)].to(old)))
+        setattr(model.get_submodule(owner), leaf, nn.Parameter(weights[file_name(name, model)].to(old)))
     model.lm_head.out_features = rows
     model.config = model.wav2vec2.config = config
     return replace(description, config=config, tokenizer=tokenizer)
@@ -265,13 +277,21 @@ def _is_language_part(name: str) -> bool:
     return ".adapter_layer." in name or name.startswith("lm_head.")
 
 
+def adapter_files(folder: Path) -> dict[str, Path]:
+    """The adapter files of a folder by their languages."""
+    return {
+        file.name[len("adapter.") : -len(suffix)]: file
+        for suffix in (".bin", ".safetensors")  # the later wins
+        for file in sorted(folder.glob(f"adapter.*{suffix}"))
+    }
+
+
 def _adapter_file(folder: Path, language: str) -> Path:
     """The adapter file of a language, chosen among the files that are there."""
-    for suffix in (".safetensors", ".bin"):
-        found = {file.name[len("adapter.") : -len(suffix)]: file for file in folder.glob(f"adapter.*{suffix}")}
-        if language in found:
-            return found[language]
-    present = sorted({file.name[len("adapter.") : -len(file.suffix)] for file in folder.glob("adapter.*")})
+    found = adapter_files(folder)
+    if language in found:
+        return found[language]
+    present = sorted(found)
     near = difflib.get_close_matches(language.lower(), present, n=5, cutoff=0.5)
     hint = f"near names are {', '.join(near)}" if near else f"there are {_some(present) or 'none'}"
     raise CheckpointError(
@@ -279,7 +299,12 @@ def _adapter_file(folder: Path, language: str) -> Path:
     )
 
 
-def _read_file(path: Path) -> Weights:
+def read_file(path: Path) -> Weights:
+    """Read the tensors of one file, memory-mapped.
+
+    Raises:
+        CheckpointError: it is damaged, or holds anything but tensors.
+    """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -291,6 +316,15 @@ def _read_file(path: Path) -> Weights:
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise CheckpointError(f"{path} is no plain dictionary of tensors, as pytorch_model.bin is")
     return loaded
+
+
+def write_file(weights: Mapping[str, Tensor], path: Path, *, like: str = "config.json") -> None:
+    """Write tensors as safetensors, all at once, with the permissions of the file `like` beside it."""
+    named = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    partial = path.with_name(f"{path.name}.partial")
+    save_file(named, partial, metadata={"format": "pt"})
+    shutil.copymode(path.with_name(like), partial)  # safetensors lets nobody else read its files
+    partial.replace(path)
 
 
 def _shards(index: Path) -> list[Path]:

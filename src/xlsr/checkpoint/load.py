@@ -28,6 +28,7 @@ from xlsr.checkpoint.folder import (
 )
 from xlsr.checkpoint.foreign import Foreign
 from xlsr.checkpoint.hf import Network, build, load_adapter, read_weights, save
+from xlsr.checkpoint.lora import load_lora
 from xlsr.checkpoint.tensorflow import is_saved_model, read_h5, read_saved_model
 from xlsr.checkpoint.torchaudio import is_torchaudio, read_torchaudio
 from xlsr.config import JsonObject, Wav2Vec2Config, read_json_object
@@ -88,6 +89,7 @@ def load_checkpoint(
     vocabulary: Path | str | None = None,
     language: str | None = None,
     config: Path | str | None = None,
+    adapter: Path | str | None = None,
 ) -> Checkpoint:
     """Load a checkpoint of any kind.
 
@@ -98,6 +100,7 @@ def load_checkpoint(
         vocabulary: a folder with `vocab.json` for that head.
         language: for models of several languages.
         config: a `config.json` for files that do not tell their architecture in full (TensorFlow, Flax).
+        adapter: a folder with a LoRA adapter as peft saves it, which is added to the weights of a CTC network.
 
     Raises:
         CheckpointError: nothing that can be read, or tensors are missing, left over or of another shape.
@@ -124,6 +127,10 @@ def load_checkpoint(
     if language is not None and has_adapters and not _speaks(path, language):
         assert isinstance(network, Wav2Vec2ForCTC)
         found = load_adapter(found, network, language)
+    if adapter is not None:
+        if not isinstance(network, Wav2Vec2ForCTC):
+            raise CheckpointError(f"{source} has no CTC head; an adapter is added to a network that has one")
+        found = load_lora(found, network, Path(adapter))
     report = Report(
         format=form,
         source=str(source),
@@ -144,6 +151,7 @@ def import_model(
     vocabulary: Path | str | None = None,
     language: str | None = None,
     config: Path | str | None = None,
+    adapter: Path | str | None = None,
 ) -> Report:
     """Write any checkpoint as a Hugging Face folder that xlsr and transformers load.
 
@@ -157,7 +165,9 @@ def import_model(
     out = Path(out)
     if (out / "config.json").exists():
         raise CheckpointError(f"{out} holds a model already; name another folder")
-    loaded = load_checkpoint(source, head=head, vocabulary=vocabulary, language=language, config=config)
+    loaded = load_checkpoint(
+        source, head=head, vocabulary=vocabulary, language=language, config=config, adapter=adapter
+    )
     origin: JsonObject = {"format": loaded.report.format, "name": Path(source).name}
     extras = {"origin": origin} | loaded.description.extras
     save(replace(loaded.description, extras=extras), loaded.network, out)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import NoReturn
+import time
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 
 import xlsr
 from xlsr.errors import XlsrError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xlsr.recognizer import Recognizer
+
+T = TypeVar("T")
+
+_PATIENCE_SECONDS = 2.0  # nobody needs a bar for less
 
 app = App(
     name="xlsr",
@@ -49,3 +59,30 @@ def usage(message: str) -> int:
     """Say what is wrong with the call; returns its exit status."""
     print(f"xlsr: {message}", file=sys.stderr)
     return 2
+
+
+def introduce(recognizer: Recognizer) -> None:
+    """Say on stderr which model speaks, and what it can do."""
+    description = recognizer.description
+    about = description.extras.get("summary", f"{recognizer.tokenizer.size} symbols")
+    print(f"xlsr: model {description.name} ({recognizer.engine.name}): {about}", file=sys.stderr)
+
+
+def watched(results: Iterator[T], total: int, *, label: str = "transcribing") -> Iterator[T]:
+    """Yield the same results; after two seconds under a progress bar, where someone watches."""
+    shown_from = time.monotonic() + _PATIENCE_SECONDS if total > 1 and sys.stderr.isatty() else float("inf")
+    for done, result in enumerate(results, 1):
+        yield result
+        if time.monotonic() > shown_from:
+            yield from _under_bar(results, total, done, label)
+
+
+def _under_bar(results: Iterator[T], total: int, done: int, label: str) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, completed=done)
+        for result in results:
+            yield result
+            bar.advance(task)

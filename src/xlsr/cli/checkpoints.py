@@ -55,6 +55,7 @@ def import_model(
     vocabulary: Annotated[Path | None, Parameter(alias="--vocab")] = None,
     language: str | None = None,
     config: Path | None = None,
+    adapter: Path | None = None,
 ) -> int:
     """Write a fairseq, torchaudio, TensorFlow, Flax or hub checkpoint as a Hugging Face folder.
 
@@ -65,13 +66,15 @@ def import_model(
         vocabulary: a folder with vocab.json, for that head.
         language: for models of several languages.
         config: a config.json, for files that do not tell their architecture in full.
+        adapter: a folder with a LoRA adapter as peft saves it, to be added to the weights.
     """
     from xlsr.errors import require
 
     require("torch", "torch", "importing weights")
     from xlsr.checkpoint.load import import_model as run
 
-    print(run(source, out, head=head, vocabulary=vocabulary, language=language, config=config), file=sys.stderr)
+    report = run(source, out, head=head, vocabulary=vocabulary, language=language, config=config, adapter=adapter)
+    print(report, file=sys.stderr)
     print(out)
     return 0
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from xlsr.cli.app import app, usage
+from xlsr.cli.app import app, introduce, usage, watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from xlsr.recognizer import Recognizer
     from xlsr.results import Transcript
 
 OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
-
-T = TypeVar("T")
 
 
 @app.command
@@ -67,12 +62,12 @@ def transcribe(
         check_stems(recordings)
         output_dir.mkdir(parents=True, exist_ok=True)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
-    _introduce(recognizer)
+    introduce(recognizer)
     results = recognizer.transcribe_many(sources(recordings), batch_seconds=batch_seconds, timestamps=timestamps)
     failed = 0
-    for recording, result in zip(
-        recordings, _shown(results, len(recordings), to_files=output_dir is not None), strict=True
-    ):
+    if output_dir is not None:  # printed texts scroll by themselves
+        results = watched(results, len(recordings))
+    for recording, result in zip(recordings, results, strict=True):
         if isinstance(result, Failure):
             failed += 1
             print(f"xlsr: {result.error}", file=sys.stderr)
@@ -81,23 +76,6 @@ def transcribe(
     if failed and len(recordings) > 1:
         print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _introduce(recognizer: Recognizer) -> None:
-    """Say on stderr which model speaks, and what it can do."""
-    description = recognizer.description
-    about = description.extras.get("summary", f"{recognizer.tokenizer.size} symbols")
-    print(f"xlsr: model {description.name} ({recognizer.engine.name}): {about}", file=sys.stderr)
-
-
-def _shown(results: Iterator[T], total: int, *, to_files: bool) -> Iterator[T]:
-    """The same results under a progress bar, where someone watches and they do not scroll by themselves."""
-    if not (to_files and total > 1 and sys.stderr.isatty()):
-        return results
-    from rich.console import Console
-    from rich.progress import track
-
-    return iter(track(results, "transcribing", total=total, console=Console(stderr=True)))
 
 
 def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None) -> None:

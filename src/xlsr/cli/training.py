@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from xlsr.cli.app import app
+from xlsr.cli.app import app, usage
 
 if TYPE_CHECKING:
     from xlsr.config import Json
@@ -15,23 +16,29 @@ if TYPE_CHECKING:
 
 @app.command
 def finetune(
-    recipe: Path,
+    recipe: str,
     /,
     *overrides: Annotated[str, Parameter(name="--TABLE.KEY VALUE", allow_leading_hyphen=True)],
-    out: Annotated[Path, Parameter(alias="-o")],
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
     resume: bool = False,
+    probe: bool = False,
 ) -> int:
     """Fine-tune a CTC model by a TOML recipe; any of its keys can be overridden: --optim.lr 1e-4.
 
     Args:
-        recipe: the TOML file.
-        out: folder of the run; its best/ is the model.
+        recipe: the TOML file, or the name of a recipe that ships with xlsr, such as base-10h.
+        out: folder of the run; its best/ is the model, report.html its story.
         resume: go on with the run in out.
+        probe: only see, within five minutes, whether these data and settings can learn 16 utterances by heart.
         overrides: recipe keys with their values.
     """
     from xlsr.errors import require
 
     require("torch", "train", "training")
+    if probe:
+        return _probe(recipe, _parse_overrides(overrides))
+    if out is None:
+        return usage("--out is missing: name the folder of the run")
     from xlsr.training.finetune import finetune as run
 
     result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
@@ -63,6 +70,21 @@ def pretrain(
     result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
     print(result.folder)
     return 0
+
+
+def _probe(recipe: str, overrides: dict[str, Json]) -> int:
+    from xlsr.training.probe import probe
+
+    verdict = probe(recipe, overrides=overrides)
+    for reference, hypothesis in verdict.samples:
+        print(f"  {reference}\n> {hypothesis}", file=sys.stderr)
+    print(
+        f"xlsr: after {verdict.updates} updates the loss went from {verdict.losses[0]:.2f} to "
+        f"{verdict.losses[-1]:.2f}, the error rate is {verdict.error_rate:.1%}",
+        file=sys.stderr,
+    )
+    print(verdict.advice)
+    return 0 if verdict.learns else 1
 
 
 def _parse_overrides(tokens: tuple[str, ...]) -> dict[str, Json]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from xlsr.config import Wav2Vec2Config
 from xlsr.model.conformer import ConformerAttention
+from xlsr.model.dropout import Dropout
 from xlsr.model.features import attention_mask, valid_mask
 from xlsr.model.transformer import FeedForward
 
@@ -67,7 +68,7 @@ class BertAdapterLayer(nn.Module):
         self.self_attn_layer_norm = nn.LayerNorm(size, eps=eps)
         self.self_attn_conv = StridedConv(config)
         self.self_attn = ConformerAttention(config, size=size, positions=None)
-        self.self_attn_dropout = nn.Dropout(config.conformer_conv_dropout)
+        self.self_attn_dropout = Dropout(config.conformer_conv_dropout)
         self.ffn_layer_norm = nn.LayerNorm(size, eps=eps)
         self.ffn = FeedForward(config, size=size, activation=config.adapter_act)
 

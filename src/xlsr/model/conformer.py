@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xlsr.config import Wav2Vec2Config
+from xlsr.model.dropout import Dropout, attend
 from xlsr.model.features import ACTIVATIONS, attention_mask, valid_mask
 from xlsr.model.transformer import FeedForward, PositionalConvEmbedding, run_layer
 
@@ -115,8 +116,7 @@ class ConformerAttention(nn.Module):
             bias = self._distance_bias(q)
         if bias is not None:
             mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        out = attend(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
         projected: Tensor = self.linear_out(out.transpose(1, 2).flatten(2))
         return projected
 
@@ -171,7 +171,7 @@ class ConformerConvolution(nn.Module):
             self.batch_norm = nn.BatchNorm1d(size)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.pointwise_conv2 = nn.Conv1d(size, size, 1, bias=False)
-        self.dropout = nn.Dropout(config.conformer_conv_dropout)
+        self.dropout = Dropout(config.conformer_conv_dropout)
 
     def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """(batch, frames, hidden_size), (batch, frames) bool -> as the input."""
@@ -194,7 +194,7 @@ class ConformerLayer(nn.Module):
         self.ffn1_layer_norm = nn.LayerNorm(size, eps=eps)
         self.ffn1 = FeedForward(config)
         self.self_attn_layer_norm = nn.LayerNorm(size, eps=eps)
-        self.self_attn_dropout = nn.Dropout(config.attention_dropout)
+        self.self_attn_dropout = Dropout(config.attention_dropout)
         self.self_attn = ConformerAttention(config, size=size, positions=config.position_embeddings_type)
         self.conv_module = ConformerConvolution(config)
         self.ffn2_layer_norm = nn.LayerNorm(size, eps=eps)
@@ -223,7 +223,7 @@ class ConformerEncoder(nn.Module):
         self.embed_positions = positions_of(config)
         self.pos_conv_embed = None if config.is_bert else PositionalConvEmbedding(config)
         self.layer_norm = None if config.is_bert else nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(ConformerLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from xlsr.config import Wav2Vec2Config
 from xlsr.errors import ConfigError
+from xlsr.model.dropout import Dropout
 from xlsr.model.losses import contrastive_logits, contrastive_loss, positions
 from xlsr.model.quantizer import Quantized, Quantizer
 from xlsr.model.wav2vec2 import Encoded, Wav2Vec2Model, initialize
@@ -59,7 +60,7 @@ class Wav2Vec2ForPreTraining(nn.Module):
             raise ConfigError(f"{what} has no contrastive pre-training: its frames have no quantized targets")
         self.config = config
         self.wav2vec2 = Wav2Vec2Model(config)
-        self.dropout_features = nn.Dropout(config.feat_quantizer_dropout)
+        self.dropout_features = Dropout(config.feat_quantizer_dropout)
         self.quantizer = Quantizer(config)
         self.project_hid = nn.Linear(config.hidden_size, config.proj_codevector_dim)
         self.project_q = nn.Linear(config.codevector_dim, config.proj_codevector_dim)

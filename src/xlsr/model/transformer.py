@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from xlsr.config import Wav2Vec2Config
+from xlsr.model.dropout import Dropout, attend
 from xlsr.model.features import ACTIVATIONS, attention_mask, valid_mask
 
 
@@ -85,8 +86,7 @@ class Attention(nn.Module):
         q, k, v = (
             p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
         )
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        out = attend(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
         projected: Tensor = self.out_proj(out.transpose(1, 2).flatten(2))
         return projected
 
@@ -98,9 +98,9 @@ class FeedForward(nn.Module):
         super().__init__()
         size = size or config.hidden_size
         self.intermediate_dense = nn.Linear(size, config.intermediate_size)
-        self.intermediate_dropout = nn.Dropout(config.activation_dropout)
+        self.intermediate_dropout = Dropout(config.activation_dropout)
         self.output_dense = nn.Linear(config.intermediate_size, size)
-        self.output_dropout = nn.Dropout(config.hidden_dropout)
+        self.output_dropout = Dropout(config.hidden_dropout)
         self.activation = ACTIVATIONS[activation or config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.pre_norm = config.do_stable_layer_norm
         self.attention = Attention(config)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -177,7 +177,7 @@ class TransformerEncoder(nn.Module):
         self.checkpointing = False
         self.pos_conv_embed = PositionalConvEmbedding(config)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(

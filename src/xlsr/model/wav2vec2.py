@@ -20,6 +20,7 @@ from xlsr.config import Wav2Vec2Config
 from xlsr.errors import ConfigError
 from xlsr.model.adapters import Adapter
 from xlsr.model.conformer import ConformerAttention, ConformerEncoder
+from xlsr.model.dropout import Dropout
 from xlsr.model.features import FeatureEncoder, FeatureProjection, GivenFeatures, valid_mask
 from xlsr.model.quantizer import Quantizer
 from xlsr.model.transformer import FeedForward, TransformerEncoder
@@ -111,7 +112,7 @@ class Wav2Vec2ForCTC(nn.Module):
             raise ConfigError("vocab_size is null: a CTC head needs the size of its vocabulary")
         self.config = config
         self.wav2vec2 = Wav2Vec2Model(config)
-        self.dropout = nn.Dropout(config.final_dropout)
+        self.dropout = Dropout(config.final_dropout)
         self.lm_head = nn.Linear(config.output_size, config.vocab_size)
         initialize(self, config)
 

@@ -1,13 +1,12 @@
 """Fine-tuning with connectionist temporal classification: text or phones become labels, frames become symbols.
 
 A task for the trainer. Reads manifests, drops what cannot train and says how much for which reason, masks, computes
-the loss, and measures word and character errors of greedy decoding on the development set.
+the loss, and measures the errors of greedy decoding on the development set: of words and characters, or of phones.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,22 +17,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xlsr.audio import SAMPLE_RATE
-from xlsr.checkpoint.folder import Description, read_description
-from xlsr.checkpoint.hf import build_ctc, read_weights, save
-from xlsr.config import Json, JsonObject, Wav2Vec2Config
+from xlsr.checkpoint.hf import build_ctc, read_weights
+from xlsr.config import Json
+from xlsr.data.augment import Augmenter, AugmentRecipe
 from xlsr.data.batching import plan_batches
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
+from xlsr.data.vocabulary import Spelling, Survey, spell, target_of
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.engines.inputs import batch_inputs
 from xlsr.errors import TrainingError
-from xlsr.metrics import char_errors, word_errors
+from xlsr.metrics import Scored, Tokens, char_errors, word_errors
+from xlsr.model.lora import restore_lora
 from xlsr.model.losses import ctc_losses
 from xlsr.model.masking import span_mask
-from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
-from xlsr.normalize import normalize_target
-from xlsr.tokenizer import Tokenizer
+from xlsr.training.adapters import adapt, save_adapted
 from xlsr.training.distributed import Ranks
 from xlsr.training.recipe import FinetuneRecipe
+from xlsr.training.start import begin
 from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, decay_groups
 
 _SAMPLES = 8  # references and hypotheses shown at an evaluation
@@ -70,25 +70,37 @@ class CTCTask:
     def __init__(self, recipe: FinetuneRecipe) -> None:
         self.recipe = recipe
         train, dev = read_manifest(recipe.data.train), read_manifest(recipe.data.dev)
-        self.description, self.network = _start(recipe, train)
+        self.start = begin(recipe, train)
+        self.adapted = adapt(recipe, self.start.description, self.start.network)
+        self.description, self.network = self.adapted.description, self.adapted.network
         assert self.description.tokenizer is not None
         self.tokenizer = self.description.tokenizer
-        self.train, self.dropped = self._usable(train)
-        self.dev, self.dropped_dev = self._usable(dev)
+        self.survey, self.survey_dev = Survey(self.tokenizer), Survey(self.tokenizer)
+        self.train, self.dropped = self._usable(train, self.survey, recipe.augment)
+        self.dev, self.dropped_dev = self._usable(dev, self.survey_dev, AugmentRecipe())
         if not self.train or not self.dev:
-            raise TrainingError(
-                f"no usable utterance is left; dropped: {self.dropped or self.dropped_dev}. Texts and vocabulary must "
-                f"agree in case: data.lowercase is {str(recipe.data.lowercase).lower()}, the vocabulary has "
-                f"{' '.join(list(self.tokenizer.vocab)[:12])} ..."
-            )
+            survey, dropped = (self.survey_dev, self.dropped_dev) if self.train else (self.survey, self.dropped)
+            raise TrainingError(f"no usable utterance is left; dropped: {dropped}\n{survey.report()}")
+        self.augment = Augmenter(recipe.augment)
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
-        self.network.wav2vec2.feature_extractor.requires_grad_(not recipe.model.freeze_feature_encoder)
+        if recipe.model.freeze_feature_encoder:
+            self.network.wav2vec2.feature_extractor.requires_grad_(False)
 
     @property
     def model(self) -> nn.Module:
         """The network that learns."""
         return self.network
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was kept, left aside, drawn afresh and added, in sentences."""
+        return (*self.start.notes, *self.adapted.notes)
+
+    @property
+    def tokens(self) -> Tokens:
+        """What errors are counted in."""
+        return "phones" if self.tokenizer.is_phones else "words"
 
     @property
     def layers(self) -> Sequence[nn.Module]:
@@ -98,11 +110,17 @@ class CTCTask:
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of indices for an epoch; the same epoch always gives the same plan."""
         rng = np.random.default_rng([self.recipe.run.seed, epoch])
-        return plan_batches([u.duration for u in self.train], max_seconds=self.recipe.data.batch_seconds, rng=rng)
+        durations = [self.recipe.augment.longest_seconds(u.duration) for u in self.train]
+        return plan_batches(durations, max_seconds=self.recipe.data.batch_seconds, rng=rng)
 
     def load(self, epoch: int, indices: Sequence[int]) -> LabelledBatch:
-        """Read the utterances of a batch."""
-        return self._collate([self.train[index] for index in indices])
+        """Read the utterances of a batch, and vary them."""
+        utterances = [self.train[index] for index in indices]
+        waveforms = [
+            self.augment(load_utterance(u), np.random.default_rng([self.recipe.run.seed, 3, epoch, index]))
+            for index, u in zip(indices, utterances, strict=True)
+        ]
+        return self._collate(utterances, waveforms)
 
     def step(self, network: nn.Module, batch: LabelledBatch, draw: Draw) -> StepOutput:
         """CTC loss of a batch; the weight is the number of its utterances whose labels fit into their frames."""
@@ -116,47 +134,72 @@ class CTCTask:
         fits = [frames_needed(row) <= count for row, count in zip(batch.labels, batch.frames, strict=True)]
         kept = torch.tensor(fits, device=logits.device)
         labels = [row for row, fit in zip(batch.labels, fits, strict=True) if fit]
-        losses = ctc_losses(
-            logits[kept], frames[kept], torch.tensor(list(itertools.chain(*labels))),
-            torch.tensor([len(row) for row in labels], dtype=torch.long), blank=self.tokenizer.blank_id,
-        )  # fmt: skip
+        # A batch without a usable utterance still takes part in the exchange of gradients.
+        loss = logits.sum() * 0
+        if labels:
+            flat, counts = torch.tensor(list(itertools.chain(*labels))), torch.tensor([len(row) for row in labels])
+            loss = ctc_losses(logits[kept], frames[kept], flat, counts, blank=self.tokenizer.blank_id).sum()
         notes = [
             f"{name} is left out: its labels need {frames_needed(row)} frames, it has {count}"
             for name, row, count, fit in zip(batch.names, batch.labels, batch.frames, fits, strict=True)
             if not fit
         ]
-        # A batch without a usable utterance still takes part in the exchange of gradients.
-        loss = losses.sum() if labels else logits.sum() * 0
         return StepOutput(loss, len(labels), {}, tuple(notes))
 
-    @torch.no_grad()
     def evaluate(self, ranks: Ranks) -> Evaluation:
-        """Word and character error rates of greedy decoding on the development set."""
+        """Word and character error rates of greedy decoding on the development set; of phones their error rate."""
+        scored = self.transcribe(ranks)
+        words, chars = word_errors("", ""), char_errors("", "")
+        for one in scored:
+            words += word_errors(one.reference, one.hypothesis)
+            chars += char_errors(one.reference, one.hypothesis)
+        shown = np.random.default_rng(self.recipe.run.seed).permutation(len(scored))[:_SAMPLES]
+        samples = tuple((scored[i].reference, scored[i].hypothesis) for i in shown.tolist())
+        # Phones are separated by spaces, as words are.
+        figures = {"per": words.rate} if self.tokenizer.is_phones else {"wer": words.rate, "cer": chars.rate}
+        return Evaluation(figures, samples)
+
+    @torch.no_grad()
+    def transcribe(self, ranks: Ranks) -> list[Scored]:
+        """Decode the development set greedily, all ranks together; its utterances in their order."""
         plan = plan_batches(
             [u.duration for u in self.dev], max_seconds=self.recipe.data.batch_seconds, rng=np.random.default_rng(0)
         )
-        pairs: dict[int, tuple[str, str]] = {}
+        heard: dict[int, str] = {}
         for step in range(-(-len(plan) // ranks.world)):
             # Ranks without a batch repeat one, as all have to call a network that is spread over them.
             indices = plan[(step * ranks.world + ranks.rank) % len(plan)]
-            batch = self._collate([self.dev[i] for i in indices]).to(ranks.device)
+            utterances = [self.dev[i] for i in indices]
+            batch = self._collate(utterances, [load_utterance(u) for u in utterances]).to(ranks.device)
             log_probs, frames = self.network.log_probs(batch.inputs, batch.lengths)
             assert frames is not None
             for index, row, count in zip(indices, log_probs.float().cpu().numpy(), frames.tolist(), strict=True):
                 best = self.decoder.decode(row[:count])[0]
-                pairs[index] = self._target(self.dev[index]), self.tokenizer.decode(best.ids, group=False)
-        every = {index: pair for part in ranks.gather(pairs) for index, pair in part.items()}
-        words, chars = word_errors("", ""), char_errors("", "")
-        for reference, hypothesis in every.values():
-            words += word_errors(reference, hypothesis)
-            chars += char_errors(reference, hypothesis)
-        shown = np.random.default_rng(self.recipe.run.seed).permutation(sorted(every))[:_SAMPLES]
-        return Evaluation({"wer": words.rate, "cer": chars.rate}, tuple(every[int(index)] for index in shown))
+                heard[index] = self.tokenizer.decode(best.ids, group=False)
+        heard = {index: text for part in ranks.gather(heard) for index, text in part.items()}
+        said = [self.tokenizer.decode(self._labels(utterance), group=False) for utterance in self.dev]
+        return [
+            Scored(u.audio.name, said[index], heard[index], u.duration, u.speaker, u.language, u.split)
+            for index, u in enumerate(self.dev)
+        ]
+
+    def drop_notes(self) -> list[str]:
+        """What was left out of the manifests, and why."""
+        return [
+            f"{count} {split} utterances dropped: {reason}"
+            for split, dropped in (("training", self.dropped), ("development", self.dropped_dev))
+            for reason, count in dropped.items()
+        ]
+
+    def read_weights(self, folder: Path) -> Mapping[str, Tensor]:
+        """The weights of a folder that `save` wrote, by the names of the network."""
+        merged = build_ctc(self.network.config, read_weights(folder), source=str(folder)).state_dict()
+        return restore_lora(self.network, merged)
 
     def save(self, folder: Path, weights: Mapping[str, Tensor], figures: Mapping[str, Json]) -> None:
         """Write the model with its figures."""
         extras = self.description.extras | {"figures": dict(figures)}
-        save(replace(self.description, extras=extras), self.network, folder, weights=weights)
+        save_adapted(self.recipe, replace(self.description, extras=extras), self.network, folder, weights)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Trainable parameters; the head may learn at another pace."""
@@ -184,41 +227,44 @@ class CTCTask:
         return time, channels
 
     def _target(self, utterance: Utterance) -> str:
-        return normalize_target(utterance.text or "", lowercase=self.recipe.data.lowercase)
+        data = self.recipe.data
+        return target_of(utterance, data.targets, self.start.case, drop_punctuation=data.drop_punctuation)
 
     def _labels(self, utterance: Utterance) -> list[int]:
-        """The ids of a transcript; the word delimiter stands between words whatever the symbols are.
+        return spell(self.tokenizer, self._target(utterance)).ids
 
-        Symbols of several characters, such as whole words, would swallow a space beside them as transformers has it.
-        """
-        delimiter = self.tokenizer.word_delimiter
-        text = self._target(utterance)
-        return self.tokenizer.encode(text.replace(" ", delimiter) if delimiter is not None else text)
-
-    def _usable(self, utterances: list[Utterance]) -> tuple[list[Utterance], dict[str, int]]:
+    def _usable(
+        self, utterances: list[Utterance], survey: Survey, augment: AugmentRecipe
+    ) -> tuple[list[Utterance], dict[str, int]]:
         """Utterances that can train, and how many were dropped for which reason."""
         data, kept = self.recipe.data, []
         dropped: dict[str, int] = {}
         for utterance in utterances:
             reason = None
-            labels = self._labels(utterance) if utterance.text else []
-            if not utterance.text:
-                reason = "no text"
+            target = self._target(utterance)
+            spelling = survey.add(target) if target else Spelling([])
+            if not target:
+                reason = f"no {data.targets}"
             elif not data.min_seconds <= utterance.duration <= data.max_seconds:
                 reason = f"not between {data.min_seconds} and {data.max_seconds} s"
-            elif self.network.config.num_frames(int(utterance.duration * SAMPLE_RATE)) < frames_needed(labels):
-                reason = "more labels than frames"
-            elif self.tokenizer.unk_id in labels:
+            elif spelling.outside:
                 reason = "symbols outside the vocabulary"
+            elif spelling.changed:
+                reason = "labels that do not spell the text"
+            elif self._shortest(utterance, augment) < frames_needed(spelling.ids):
+                reason = "more labels than frames"
             if reason is None:
                 kept.append(utterance)
             else:
                 dropped[reason] = dropped.get(reason, 0) + 1
         return kept, dropped
 
-    def _collate(self, utterances: Sequence[Utterance]) -> LabelledBatch:
+    def _shortest(self, utterance: Utterance, augment: AugmentRecipe) -> int:
+        """Frames of an utterance at the highest speed that it may get."""
+        return self.network.config.num_frames(int(augment.shortest_seconds(utterance.duration) * SAMPLE_RATE))
+
+    def _collate(self, utterances: Sequence[Utterance], waveforms: Sequence[NDArray[np.float32]]) -> LabelledBatch:
         config = self.network.config
-        waveforms = [load_utterance(u) for u in utterances]
         batch = batch_inputs(waveforms, config, normalizes=self.description.normalizes)
         return LabelledBatch(
             torch.from_numpy(batch.values),
@@ -233,43 +279,3 @@ class CTCTask:
 def frames_needed(labels: Sequence[int]) -> int:
     """Frames that CTC needs for labels: one each, and a blank between equal neighbours."""
     return len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
-
-
-def _start(recipe: FinetuneRecipe, train: list[Utterance]) -> tuple[Description, Wav2Vec2ForCTC]:
-    """The model to train, from a folder or from random weights drawn with the run's seed."""
-    torch.manual_seed(recipe.run.seed)
-    if recipe.model.start is not None:
-        if recipe.data.vocabulary is not None:
-            raise TrainingError("model.start has a vocabulary of its own; leave data.vocabulary out")
-        description = read_description(recipe.model.start)
-        if description.tokenizer is None:
-            raise TrainingError(f"{recipe.model.start} has no vocabulary; a fine-tuned model is wanted")
-        config = _regularised(description.config, recipe.model.architecture)
-        model = build_ctc(config, read_weights(recipe.model.start), source=str(recipe.model.start))
-        return replace(description, config=config), model
-    if recipe.data.vocabulary is not None:
-        tokenizer = Tokenizer.from_folder(recipe.data.vocabulary)
-    else:
-        tokenizer = Tokenizer.from_texts(
-            normalize_target(u.text, lowercase=recipe.data.lowercase) for u in train if u.text
-        )
-    settled: dict[str, Json] = {
-        "vocab_size": tokenizer.size,
-        "pad_token_id": tokenizer.blank_id,
-        "architectures": ["Wav2Vec2ForCTC"],
-    }
-    config = Wav2Vec2Config.from_dict(recipe.model.architecture | settled, name="model.architecture")
-    return Description(config, tokenizer), Wav2Vec2ForCTC(config)
-
-
-# Keys that change training but not the function that the weights compute.
-_REGULARISATION = re.compile(r"(mask_.*|.*_dropout|layerdrop|apply_spec_augment)")
-
-
-def _regularised(config: Wav2Vec2Config, changes: JsonObject) -> Wav2Vec2Config:
-    """The architecture of a model to start from, with other dropouts or masks."""
-    settled = config.to_dict()
-    for key, value in changes.items():
-        if not _REGULARISATION.fullmatch(key) and settled.get(key) != value:
-            raise TrainingError(f"model.start settles the architecture; model.architecture.{key} cannot change it")
-    return Wav2Vec2Config.from_dict(settled | changes, name="model.architecture")

@@ -8,7 +8,7 @@ from pathlib import Path
 from xlsr.config import Json, JsonObject  # noqa: F401  (the types of fields are looked up here, JsonObject by Json)
 from xlsr.errors import RecipeError
 from xlsr.training.recipe import Recipe, check_architecture, check_files
-from xlsr.training.tables import above_zero, not_negative
+from xlsr.training.tables import ModelName, above_zero, not_negative
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PretrainData:
 class PretrainModel:
     """Where the network starts, and what it is to find."""
 
-    start: Path | None = None  # a checkpoint to go on from; none: random weights
+    start: ModelName | None = None  # a model folder, checkpoint file or hub name to go on from; none: random weights
     architecture: JsonObject = field(default_factory=dict)  # keys of config.json
     mask_prob: float = above_zero(0.65)  # spans times their length over the frames; config.json's is for fine-tuning
     mask_length: int = above_zero(10)  # frames
@@ -63,8 +63,3 @@ class PretrainRecipe(Recipe):
             )
         if self.data.min_seconds > self.data.max_seconds:
             raise RecipeError(f"{place}: data.min_seconds is more than data.max_seconds")
-        if self.model.start is not None and not self.model.start.exists():
-            raise RecipeError(
-                f"{place}: model.start is {self.model.start}, which is not there; name a checkpoint by --model.start. "
-                "`xlsr import NAME FOLDER` fetches one from the hub"
-            )

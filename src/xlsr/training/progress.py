@@ -42,22 +42,27 @@ class Meter:
 
     def restart(self) -> None:
         """Start the clock again: what came since the last line was no training."""
-        self.seconds, self.started = 0.0, time.monotonic()
+        self.seconds, self.updates, self.started = 0.0, 0, time.monotonic()
 
     def add(self, sums: Mapping[str, float], seconds: float) -> None:
         """Count one update's sums over all ranks."""
         self.seconds += seconds
+        self.updates += 1
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
     def flush(self) -> dict[str, float]:
-        """Means since the last flush, by weight, and audio seconds per second."""
+        """Means since the last flush, by weight, and seconds of audio and updates per second."""
         weight = max(self.sums.pop("weight", 0.0), 1.0)
-        speed = self.seconds / max(time.monotonic() - self.started, 1e-9)
+        elapsed = max(time.monotonic() - self.started, 1e-9)
+        speeds = {
+            "audio_seconds_per_second": round(self.seconds / elapsed, 2),
+            "updates_per_second": round(self.updates / elapsed, 4),
+        }
         figures = {name: value / weight for name, value in self.sums.items()}
         self.sums = {}
         self.restart()
-        return figures | {"audio_seconds_per_second": round(speed, 2)}
+        return figures | speeds
 
 
 class RunLog:

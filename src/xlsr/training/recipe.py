@@ -9,6 +9,7 @@ named without a path: `base-10h`.
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Literal, TypeVar, get_type_hints
 
 from xlsr.config import Json, JsonObject, Wav2Vec2Config
+from xlsr.data.augment import AugmentRecipe
 from xlsr.errors import RecipeError
-from xlsr.training.tables import above_zero, check_known, not_negative, plain, read_table
+from xlsr.training.tables import ModelName, above_zero, check_known, not_negative, plain, read_table
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -86,8 +88,10 @@ class FinetuneData:
     train: Path = Path()  # manifest
     dev: Path = Path()  # manifest of other speakers, for choosing the best model
     targets: Literal["text", "phones"] = "text"
-    vocabulary: Path | None = None  # vocab.json; none: the letters or phones of the training utterances
-    lowercase: bool = True  # texts are lower-cased before they become labels
+    vocabulary: Path | None = None  # vocab.json; none: the start's own, else the symbols of the training utterances
+    min_count: int = above_zero(1)  # symbols of these that occur less often are left out, their utterances dropped
+    case: Literal["auto", "lower", "upper", "keep"] = "auto"  # of texts; auto: the vocabulary's, lower for a new one
+    drop_punctuation: bool = False  # of texts, but for apostrophes inside words
     min_seconds: float = not_negative(0.1)  # shorter utterances are dropped, and it is said
     max_seconds: float = above_zero(30.0)  # longer utterances are dropped, and it is said
     batch_seconds: float = above_zero(100.0)  # padded seconds of one batch
@@ -97,11 +101,42 @@ class FinetuneData:
 class FinetuneModel:
     """Where the network starts, and what of it learns."""
 
-    start: Path | None = None  # a model folder to start from; none: random weights
+    start: ModelName | None = None  # a model folder, checkpoint file or hub name; none: random weights
+    new_head: bool = False  # another vocabulary and a fresh head for it, in place of the start's
     architecture: JsonObject = field(default_factory=dict)  # keys of config.json
     freeze_feature_encoder: bool = False
     freeze_encoder_updates: int = not_negative(0)  # only the head learns until then
     gradient_checkpointing: bool = False  # less memory, a third more time
+
+
+@dataclass(frozen=True)
+class AdapterRecipe:
+    """A small part that learns in the place of the network; the head learns with it."""
+
+    kind: Literal["none", "lora", "attention"] = "none"
+    rank: int = above_zero(8)  # lora
+    alpha: float = above_zero(16.0)  # lora; changes are scaled by alpha / rank
+    dropout: float = not_negative(0.0)  # lora, of the changes' input
+    modules: tuple[str, ...] = ("q_proj", "v_proj")  # lora: linear layers, by their names or the ends of them
+    language: str | None = None  # attention: names the adapter's file
+    dim: int | None = above_zero(None)  # attention: width of fresh adapters; none: config.json's adapter_attn_dim
+
+    def check(self, place: str, *, has_start: bool) -> None:
+        """Raise RecipeError for what could only fail later, or would be ignored."""
+        owners = dict.fromkeys(("rank", "alpha", "dropout", "modules"), "lora")
+        owners |= dict.fromkeys(("language", "dim"), "attention")
+        for key, kind in owners.items():
+            if self.kind != kind and getattr(self, key) != getattr(AdapterRecipe(), key):
+                raise RecipeError(f"{place}: adapter.{key} is for adapter.kind {kind}; the kind is {self.kind}")
+        if self.kind != "none" and not has_start:
+            raise RecipeError(f"{place}: an adapter changes a model that is there; model.start is wanted")
+        if self.kind == "lora" and (not self.modules or self.dropout >= 1):
+            raise RecipeError(f"{place}: adapter.modules must name a layer, and adapter.dropout be below 1")
+        if self.kind == "attention" and not re.fullmatch(r"[\w-]+", self.language or ""):
+            raise RecipeError(
+                f"{place}: adapter.language is {self.language!r}; a name for adapter.NAME.safetensors is wanted, of "
+                "letters, digits, _ and -"
+            )
 
 
 @dataclass(frozen=True)
@@ -110,11 +145,14 @@ class FinetuneRecipe(Recipe):
 
     data: FinetuneData = field(default_factory=FinetuneData)
     model: FinetuneModel = field(default_factory=FinetuneModel)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    adapter: AdapterRecipe = field(default_factory=AdapterRecipe)
 
     def check(self, place: str) -> None:
         """Raise RecipeError for what could only fail later."""
         super().check(place)
         check_architecture(self.model.architecture, place)
+        self.adapter.check(place, has_start=self.model.start is not None)
         check_files(self.data, ("train", "dev"), place)
 
 

@@ -1,8 +1,8 @@
 """TOML tables read into dataclasses: closed sets of keys, checked types and ranges.
 
-Knows no recipe. A field's type is one of float, int, bool, str, Path, a Literal of strings, a tuple of two floats, a
-tuple of any number of Paths, a dict, or one of these or None; its range stands in the field itself (`above_zero`,
-`not_negative`).
+Knows no recipe. A field's type is one of float, int, bool, str, Path, ModelName, a Literal of strings, a tuple of two
+floats or of any number of strings or Paths, a dict, or one of these or None; its range stands in the field itself
+(`above_zero`, `not_negative`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from xlsr.checkpoint.hub import is_hub_name
 from xlsr.config import Json
 from xlsr.errors import RecipeError
 
 T = TypeVar("T")
 
+
+class ModelName(str):
+    """A model as `find_model` takes it; folders and files are relative to the recipe, as paths are."""
+
+    __slots__ = ()
+
+
 _NAMES = {
-    Path: "a path", float: "a number", int: "a whole number", bool: "true or false", str: "a string",
-    tuple: "a list of two numbers", dict: "a table",
+    Path: "a path", ModelName: "a model", float: "a number", int: "a whole number", bool: "true or false",
+    str: "a string", tuple: "a list of two numbers", dict: "a table",
 }  # fmt: skip
 
 
@@ -89,8 +97,16 @@ def _value(place: str, value: Json, kind: object, folder: Path) -> object:
             return value
         raise RecipeError(f"{place} is {value!r}; one of {', '.join(get_args(wanted))} is wanted")
     bare = get_origin(wanted) or wanted  # dict[str, ...] -> dict
+    if wanted == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise RecipeError(f"{place} is {value!r}; a list of strings is wanted")
     if bare is Path and isinstance(value, str):
         return (folder / Path(value).expanduser()).resolve()
+    if bare is ModelName and isinstance(value, str):
+        path = (folder / Path(value).expanduser()).resolve()
+        is_name = not path.exists() and (value == "default" or is_hub_name(value))
+        return ModelName(value if is_name else path)
     if bare is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if bare is tuple and Ellipsis in get_args(wanted):

@@ -72,7 +72,7 @@ class _Plan(Dataset[AnyBatch]):
 
 
 class Trainer(Generic[AnyBatch]):
-    """Run a task by a recipe, into a folder: `best/`, `last/`, `log.jsonl`, `recipe.json`, and the state to resume."""
+    """Run a task by a recipe, into a folder: `best/`, `last/` and `averaged/` models, the log, the recipe, a state."""
 
     def __init__(self, task: Task[AnyBatch], recipe: Recipe, out: Path, ranks: Ranks | None = None) -> None:
         self.task, self.recipe, self.out, self.ranks = task, recipe, out, ranks or Ranks()
@@ -292,8 +292,8 @@ class Trainer(Generic[AnyBatch]):
     def _has_stalled(self) -> bool:
         return 0 < self.recipe.run.patience <= self.waited
 
-    def _evaluate(self) -> None:
-        """Measure on the development set; save the last model, and the best."""
+    def _evaluate(self, name: str = "last") -> None:
+        """Measure on the development set; save the model under a name, and as the best where it is."""
         self.task.model.eval()
         with self._autocast():
             evaluation = self.task.evaluate(self.ranks)
@@ -307,9 +307,10 @@ class Trainer(Generic[AnyBatch]):
         if better:
             self.best, self.best_update = figures, self.update
         if self.ranks.leads:
-            for name in ("best", "last") if better else ("last",):
-                self.task.save(self.out / name, weights, noted)
-            self._keep_snapshot(weights)
+            for folder in ("best", name) if better else (name,):
+                self.task.save(self.out / folder, weights, noted)
+            if name == "last":
+                self._keep_snapshot(weights)
         self.ranks.wait()
 
     def _keep_snapshot(self, weights: dict[str, Tensor]) -> None:
@@ -334,7 +335,7 @@ class Trainer(Generic[AnyBatch]):
                 mean[name] = mean[name] + share if name in mean and value.is_floating_point() else share
         put_whole_weights(self.task.model, mean, self.ranks)
         self.log.note(self.update, f"the mean of the weights of the last {len(files)} evaluations:")
-        self._evaluate()
+        self._evaluate("averaged")
 
     def _save_state(self) -> None:
         progress: JsonObject = {

@@ -1,4 +1,4 @@
-"""Error counts against jiwer."""
+"""Edits and error counts against jiwer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlsr.metrics import ErrorCounts, cer, char_errors, token_errors, wer, word_errors
+from xlsr.metrics import (
+    Confusion,
+    Edit,
+    ErrorCounts,
+    align_chars,
+    align_words,
+    cer,
+    char_errors,
+    confusions,
+    per,
+    token_errors,
+    wer,
+    word_errors,
+)
 
 texts = st.lists(st.sampled_from(["a", "b", "ab", "é", "  "]), max_size=8).map(" ".join)
 pairs = st.lists(st.tuples(texts, texts), min_size=1, max_size=4)
@@ -61,3 +74,31 @@ def test_any_tokens_can_be_counted() -> None:
 def test_unequal_numbers_of_texts_are_named() -> None:
     with pytest.raises(ValueError, match="2 references but 1 hypotheses"):
         wer(["a", "b"], ["a"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts, texts)
+def test_edits_lead_from_reference_to_hypothesis(reference: str, hypothesis: str) -> None:
+    edits = align_words(reference, hypothesis)
+    assert [edit.reference for edit in edits if edit.reference is not None] == reference.split()
+    assert [edit.hypothesis for edit in edits if edit.hypothesis is not None] == hypothesis.split()
+    wanted = jiwer.process_words(reference, hypothesis).alignments[0]
+    assert sum(edit.kind == "hit" for edit in edits) == sum(
+        chunk.ref_end_idx - chunk.ref_start_idx for chunk in wanted if chunk.type == "equal"
+    )
+
+
+def test_edits_of_a_hand_computed_case() -> None:
+    assert align_words("a b c", "a x c d") == (Edit("a", "a"), Edit("b", "x"), Edit("c", "c"), Edit(None, "d"))
+    assert [edit.kind for edit in align_words("a b c", "a x c d")] == ["hit", "substitution", "hit", "insertion"]
+    assert align_chars("ab ", "b") == (Edit("a", None), Edit("b", "b"))
+    assert align_words("", "") == ()
+
+
+def test_confusions_are_counted_most_frequent_first() -> None:
+    edits = [edit for pair in (("a b c", "x b"), ("a", "x"), ("b", "b z")) for edit in align_words(*pair)]
+    assert confusions(edits) == (Confusion("a", "x", 2), Confusion(None, "z", 1), Confusion("c", None, 1))
+
+
+def test_phones_are_counted_whole_however_many_letters_they_have() -> None:
+    assert per("t͡ʃ iː z", "t͡ʃ ɪ z") == pytest.approx(1 / 3)

@@ -1,0 +1,158 @@
+"""What a recipe can ask of a run: precision, memory, patience, averaging; and what a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import xlsr
+from tests.training.test_trainer import corpus, losses  # noqa: F401  (a fixture)
+from xlsr.data.augment import AugmentRecipe
+from xlsr.errors import RecipeError, TrainingError
+from xlsr.training.ctc import CTCTask, frames_needed
+from xlsr.training.distributed import Ranks
+from xlsr.training.finetune import finetune
+from xlsr.training.recipe import FinetuneRecipe, read_recipe
+from xlsr.training.schedule import lr_scale
+from xlsr.training.tasks import Draw
+from xlsr.training.trainer import Trainer
+
+SHORT = {"optim.updates": 4, "run.eval_every": 2, "run.log_every": 1}
+
+
+def run(corpus, out, **options) -> list[float]:  # noqa: F811
+    finetune(corpus / "recipe.toml", out, overrides=SHORT | options)
+    return losses(out)
+
+
+def test_gradient_checkpointing_changes_no_loss(corpus, tmp_path) -> None:  # noqa: F811
+    plain = run(corpus, tmp_path / "plain")
+    assert run(corpus, tmp_path / "saved", **{"model.gradient_checkpointing": True}) == pytest.approx(plain, rel=1e-6)
+
+
+def test_bf16_follows_fp32(corpus, tmp_path) -> None:  # noqa: F811
+    plain, half = run(corpus, tmp_path / "plain"), run(corpus, tmp_path / "half", **{"run.precision": "bf16"})
+    assert half != plain
+    assert half == pytest.approx(plain, rel=0.03)  # bf16 has 8 bits
+
+
+def test_fp16_keeps_its_scale_when_it_is_resumed(corpus, tmp_path) -> None:  # noqa: F811
+    whole = run(corpus, tmp_path / "whole", **{"run.precision": "fp16"})
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, SHORT | {"run.precision": "fp16"}))
+    step = task.step
+
+    def dying(network, batch, draw):
+        if draw.update == 3:
+            raise KeyboardInterrupt
+        return step(network, batch, draw)
+
+    task.step = dying
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(task, task.recipe, tmp_path / "parts").run()
+    assert json.loads((tmp_path / "parts" / "progress.json").read_text())["scaler"]["scale"] > 1
+    finetune(corpus / "recipe.toml", tmp_path / "parts", overrides=SHORT | {"run.precision": "fp16"}, resume=True)
+    assert losses(tmp_path / "parts") == whole
+
+
+def test_a_run_without_progress_ends_early(corpus, tmp_path) -> None:  # noqa: F811
+    options = {"run.patience": 2, "optim.updates": 50, "optim.lr": 1e-12, "run.eval_every": 1}
+    result = finetune(corpus / "recipe.toml", tmp_path, overrides=options)
+    assert result.update == 1
+    assert len(losses(tmp_path)) == 3
+
+
+def test_the_last_weights_are_averaged_and_tried(corpus, tmp_path) -> None:  # noqa: F811
+    run(corpus, tmp_path, **{"run.average_last": 2})
+    first, last = (load_file(file) for file in sorted((tmp_path / "snapshots").iterdir()))
+    mean = load_file(tmp_path / "averaged" / "model.safetensors")
+    name = "lm_head.weight"
+    torch.testing.assert_close(mean[name], (first[name] + last[name]) / 2)
+    assert '"the mean of the weights of the last 2 evaluations:"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_an_utterance_that_turns_out_too_short_is_left_out_by_name(corpus) -> None:  # noqa: F811
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe))
+    batch = task.load(0, [0, 1, 2])
+    batch.labels[1].extend([batch.labels[1][0]] * 100)
+    draw = Draw(0, np.random.default_rng(0), np.random.default_rng(0))
+    output = task.step(task.model, batch, draw)
+    assert output.weight == 2
+    assert torch.isfinite(output.loss)
+    needed = frames_needed(batch.labels[1])
+    assert output.notes == (f"train1.wav is left out: its labels need {needed} frames, it has {batch.frames[1]}",)
+    for row in batch.labels:
+        row.extend([row[0]] * 100)
+    nothing = task.step(task.model, batch, draw)
+    assert (nothing.weight, nothing.loss.item()) == (0, 0.0)
+    nothing.loss.backward()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_utterances(corpus, tmp_path) -> None:  # noqa: F811
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, SHORT))
+    with torch.no_grad():
+        task.network.lm_head.bias[3] = torch.nan
+    with pytest.raises(TrainingError, match=r"not finite at update 0, which saw train\d+\.wav"):
+        Trainer(task, task.recipe, tmp_path).run()
+
+
+def test_ranks_must_share_the_batches_of_an_update_evenly(corpus, tmp_path) -> None:  # noqa: F811
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, {"optim.accumulate": 3}))
+    with pytest.raises(TrainingError, match="3 batches an update, which 2 ranks cannot share"):
+        Trainer(task, task.recipe, tmp_path, Ranks(0, 2))
+
+
+def test_a_device_that_is_not_there_is_named(corpus, tmp_path) -> None:  # noqa: F811
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(TrainingError, match="torch sees no GPU"):
+        finetune(corpus / "recipe.toml", tmp_path, overrides={"run.device": "cuda"})
+
+
+def test_biases_and_norms_do_not_decay(corpus) -> None:  # noqa: F811
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, {"optim.head_lr": 0.5}))
+    groups = task.parameter_groups()
+    assert all((p.ndim > 1) == (group.weight_decay > 0) for group in groups for p in group.parameters)
+    assert {group.lr for group in groups} == {5e-3, 0.5}
+    assert sum(len(group.parameters) for group in groups) == len(list(task.model.parameters()))
+
+
+def test_a_report_and_a_card_are_left(corpus, tmp_path) -> None:  # noqa: F811
+    run(corpus, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<svg" in page
+    assert "optim.lr" in page
+    assert not re.findall(r'(?:src|href)="http', page)
+    card = (tmp_path / "best" / "README.md").read_text()
+    assert card.startswith("---\n")
+    assert "WER" in card
+    assert xlsr.load_model(tmp_path / "best").transcribe(corpus / "dev0.wav").text is not None
+
+
+def test_schedules(corpus) -> None:  # noqa: F811
+    def recipe(name: str):
+        options = {"optim.updates": 100, "optim.warmup": 0.1, "optim.schedule": name}
+        return read_recipe(corpus / "recipe.toml", FinetuneRecipe, options).optim
+
+    linear = recipe("linear")
+    # Up over ten updates, then down to nothing in a straight line.
+    assert [round(lr_scale(update, linear), 3) for update in (0, 9, 10, 55, 99)] == [0.1, 1.0, 1.0, 0.5, 0.011]
+    assert [lr_scale(update, recipe("constant")) for update in (4, 10, 99)] == [0.5, 1.0, 1.0]
+
+
+def test_extends_takes_the_keys_that_are_not_said_anew(corpus, tmp_path) -> None:  # noqa: F811
+    child = corpus / "child.toml"
+    child.write_text('extends = "recipe.toml"\n[optim]\nlr = 0.25\n[model.architecture]\nlayerdrop = 0.5\n')
+    base, read = (read_recipe(corpus / name, FinetuneRecipe) for name in ("recipe.toml", "child.toml"))
+    assert (read.optim.lr, read.optim.updates) == (0.25, base.optim.updates)
+    assert read.model.architecture == base.model.architecture | {"layerdrop": 0.5}
+    child.write_text('extends = "child.toml"\n')
+    with pytest.raises(RecipeError, match="extends itself"):
+        read_recipe(child, FinetuneRecipe)
+    with pytest.raises(RecipeError, match=r"does not ship with xlsr; shipped: .*digits"):
+        read_recipe("no-such-recipe", FinetuneRecipe)
+    assert AugmentRecipe()
