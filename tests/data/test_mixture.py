@@ -15,7 +15,7 @@ HOURS = st.dictionaries(
 )
 
 
-@given(hours=HOURS, alpha=st.floats(0, 1, allow_subnormal=False))
+@given(hours=HOURS, alpha=st.floats(0, 1))
 def test_shares_are_the_papers_at_both_levels(hours, alpha) -> None:
     found = shares(hours, alpha=alpha)
     languages = {name: sum(v for (language, _), v in hours.items() if language == name) for name, _ in hours}

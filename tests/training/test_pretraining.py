@@ -157,7 +157,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path) -> None:
     resumed = pretrain(corpus / "recipe.toml", tmp_path / "parts", resume=True)
     assert resumed.figures == whole.figures
     one, two = (
-        [{k: v for k, v in row.items() if k != "audio_seconds_per_second"} for row in figures(tmp_path / name)]
+        [{k: v for k, v in row.items() if not k.endswith("_per_second")} for row in figures(tmp_path / name)]
         for name in ("whole", "parts")
     )
     assert one == two  # bit for bit, the noise's temperature included
@@ -348,7 +348,7 @@ def test_a_failing_run_is_repaired_at_half_the_rate(corpus, tmp_path) -> None:
     assert "divergence at update 3: the loss is not finite" in note
     assert "Back at update 2: the learning rate is 0.5 of the recipe's" in note
     assert json.loads((tmp_path / "progress.json").read_text())["repairs"] == 1
-    assert [row["update"] for row in figures(tmp_path)] == [1, 2, 3, 3, 4] or len(figures(tmp_path)) == 4
+    assert [row["update"] for row in figures(tmp_path)] == [1, 2, 3, 3, 4]
     # What fails again and again is given up.
     task = make(corpus, **recipe)
     task.step = lambda network, batch, draw: replace(o := step(network, batch, draw), loss=o.loss * float("nan"))
