@@ -35,8 +35,8 @@ def contrastive_logits(
 ) -> Tensor:
     """Cosine similarities of frames with their target and with distractors, over the temperature.
 
-    All pairs within an utterance are compared by one matrix product, and the drawn ones taken from it: half as many
-    pairs would do, but they would have to be copied, vector by vector, 100 for each frame.
+    All pairs within an utterance are compared by one matrix product, and the drawn ones taken from it: fewer pairs
+    would do, but their vectors would have to be copied, a hundred for each frame.
 
     Args:
         states: (frames, dim), the context at masked frames, utterance after utterance.
