@@ -111,3 +111,13 @@ def inputs_for(keys: dict, *sizes: int) -> tuple[torch.Tensor, torch.Tensor]:
     features = torch.randn(len(sizes), int(frames.max()), 160, generator=torch.Generator().manual_seed(0))
     features[torch.arange(features.shape[1]) >= frames.unsqueeze(1)] = 0
     return features, frames
+
+
+def transformers_negatives(mask: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+    """Distractors as transformers wants them: (batch, frames, distractors) indices of the batch's frames in a row."""
+    rows, frames = mask.shape
+    found = torch.zeros(rows, frames, negatives.shape[1], dtype=torch.long)
+    places = [row * frames + mask[row].nonzero().squeeze(1) for row in range(rows)]
+    own = torch.cat([torch.full((len(place),), row) for row, place in enumerate(places)])
+    found[mask] = torch.stack([places[row][drawn] for row, drawn in zip(own.tolist(), negatives, strict=True)])
+    return found

@@ -49,7 +49,7 @@ def test_choices_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["transcribe", "evaluate", "finetune", "import", "export", "info", "prepare", "doctor"]
+    "verb", ["transcribe", "evaluate", "finetune", "pretrain", "import", "export", "info", "prepare", "doctor"]
 )
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")

@@ -21,7 +21,7 @@ def test_public_names_are_stable() -> None:
         "Character", "DoctorReport", "Failure", "Phone", "Recognizer", "Segment", "Tokenizer", "Transcript",
         "Wav2Vec2Config", "Word", "XlsrError", "__version__", "cer", "doctor", "evaluate", "export_model", "finetune",
         "import_model", "info", "load_checkpoint", "load_audio", "load_model",
-        "prepare", "read_manifest", "wer", "write_manifest",
+        "prepare", "pretrain", "read_manifest", "wer", "write_manifest",
     }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ _HOMES = {
     "evaluate": "xlsr.evaluation",
     "write_manifest": "xlsr.data.manifest",
     "finetune": "xlsr.training.finetune",
+    "pretrain": "xlsr.training.pretrain",
     "export_model": "xlsr.export.graph",
     "import_model": "xlsr.checkpoint.load",
     "info": "xlsr.checkpoint.summary",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from xlsr.results import Word as Word
     from xlsr.tokenizer import Tokenizer as Tokenizer
     from xlsr.training.finetune import finetune as finetune
+    from xlsr.training.pretrain import pretrain as pretrain
 
 
 def __getattr__(name: str) -> object:

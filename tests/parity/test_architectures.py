@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
 
-from tests.models import ARCHITECTURES, CHECKPOINTS, MORE, inputs_for, shrunk, transformers_model
+from tests.models import (
+    ARCHITECTURES,
+    CHECKPOINTS,
+    MORE,
+    inputs_for,
+    shrunk,
+    transformers_model,
+    transformers_negatives,
+)
 from xlsr.checkpoint.hf import _spelt, file_name, load, save
 from xlsr.config import Wav2Vec2Config
+from xlsr.model.masking import draw_negatives
 from xlsr.model.pretraining import Wav2Vec2ForPreTraining
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2Model
 
@@ -78,12 +88,12 @@ def assert_equal_losses(theirs, ours, inputs: torch.Tensor) -> None:
     rows, frames = len(inputs), ours.config.num_frames(inputs.shape[1])
     generator = torch.Generator().manual_seed(1)
     mask = torch.rand(rows, frames, generator=generator) < 0.5
-    own = torch.arange(rows * frames).view(rows, frames, 1)
-    negatives = (own + torch.randint(1, rows * frames, (rows, frames, 5), generator=generator)) % (rows * frames)
-    wanted = theirs(inputs, mask_time_indices=mask, sampled_negative_indices=negatives)
+    negatives = torch.from_numpy(draw_negatives(mask.numpy(), 5, rng=np.random.default_rng(1)))
+    wanted = theirs(inputs, mask_time_indices=mask, sampled_negative_indices=transformers_negatives(mask, negatives))
     found = ours(inputs, time_mask=mask, negatives=negatives)
-    torch.testing.assert_close(found.states, wanted.projected_states, **TOLERANCE)
-    torch.testing.assert_close(found.targets, wanted.projected_quantized_states, **TOLERANCE)
+    torch.testing.assert_close(found.states, wanted.projected_states[mask], **TOLERANCE)
+    torch.testing.assert_close(found.targets, wanted.projected_quantized_states[mask], **TOLERANCE)
+    torch.testing.assert_close(ours(inputs).targets, wanted.projected_quantized_states, **TOLERANCE)
     # Sums over tens of frames: the tolerance is relative.
     torch.testing.assert_close(found.contrastive, wanted.contrastive_loss, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(found.diversity, wanted.diversity_loss, rtol=1e-5, atol=1e-4)

@@ -148,9 +148,14 @@ def test_pretraining_losses(golden, name: str, monkeypatch) -> None:
     model = filled(Wav2Vec2ForPreTraining(Wav2Vec2Config.from_dict(golden["cfg"] | entry["extra"])))
     assert names_of(model) == sorted(entry["pretrain_names"])
     mask, negatives = torch.tensor(golden["pretrain_mask"]).bool(), torch.tensor(golden["pretrain_negatives"])
-    found, recorded = model(*signal(), time_mask=mask, negatives=negatives), entry["pretrain_eval"]
-    assert_recorded(found.states, recorded["projected_states"])
-    assert_recorded(found.targets, recorded["projected_quantized_states"])
+    # Recorded as indices of all frames of the batch; here they are places among the masked frames of one utterance.
+    places = mask.long().cumsum(1).flatten() - 1
+    found = model(*signal(), time_mask=mask, negatives=places[negatives[mask]])
+    recorded = entry["pretrain_eval"]
+    encoded = model.wav2vec2(*signal(), time_mask=mask)
+    assert_recorded(model.project_hid(encoded.hidden), recorded["projected_states"])
+    assert_recorded(model(*signal()).targets, recorded["projected_quantized_states"])
+    torch.testing.assert_close(found.states, model.project_hid(encoded.hidden)[mask], rtol=0, atol=1e-6)
     assert int(mask.sum()) == len(found.logits) == recorded["masked_frames"]
     figures = {"loss": found.loss, "contrastive_loss": found.contrastive, "diversity_loss": found.diversity,
                "codevector_perplexity": found.quantized.perplexity}  # fmt: skip

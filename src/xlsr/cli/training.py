@@ -46,6 +46,32 @@ def finetune(
     return 0
 
 
+@app.command
+def pretrain(
+    recipe: Path,
+    /,
+    *overrides: Annotated[str, Parameter(name="--TABLE.KEY VALUE", allow_leading_hyphen=True)],
+    out: Annotated[Path, Parameter(alias="-o")],
+    resume: bool = False,
+) -> int:
+    """Pre-train an encoder on speech without labels by a TOML recipe; any key can be overridden: --optim.lr 1e-4.
+
+    Args:
+        recipe: the TOML file, or the name of a shipped recipe: pretrain-mini, pretrain-base, continue-xlsr-53 ...
+        out: folder of the run; its best/ is the model.
+        resume: go on with the run in out.
+        overrides: recipe keys with their values.
+    """
+    from xlsr.errors import require
+
+    require("torch", "train", "training")
+    from xlsr.training.pretrain import pretrain as run
+
+    result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
+    print(result.folder)
+    return 0
+
+
 def _probe(recipe: str, overrides: dict[str, Json]) -> int:
     from xlsr.training.probe import probe
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from xlsr.config import Wav2Vec2Config
 from xlsr.errors import ConfigError
 from xlsr.model.dropout import Dropout
-from xlsr.model.losses import contrastive_logits, contrastive_loss
+from xlsr.model.losses import contrastive_logits, contrastive_loss, positions
 from xlsr.model.quantizer import Quantized, Quantizer
 from xlsr.model.wav2vec2 import Encoded, Wav2Vec2Model, initialize
 
@@ -25,11 +26,14 @@ from xlsr.model.wav2vec2 import Encoded, Wav2Vec2Model, initialize
 class Pretrained:
     """One batch seen through the pre-training network.
 
+    With a mask, `quantized`, `states` and `targets` are of the masked frames alone, utterance after utterance:
+    (masked frames, dim). Without one they are of all frames: (batch, frames, dim).
+
     Attributes:
         encoded: the encoder's output.
         quantized: the targets before projection, and their perplexities.
-        states: (batch, frames, proj_codevector_dim), the context, projected.
-        targets: (batch, frames, proj_codevector_dim), the quantized frames, projected.
+        states: (..., proj_codevector_dim), the context, projected.
+        targets: (..., proj_codevector_dim), the quantized frames, projected.
         logits: (masked frames, 1 + distractors), the true target first; None without distractors.
         contrastive: the cross-entropy of `logits`, in nats, summed over masked frames; None without distractors.
         diversity: the share of codebook entries not in use, times the masked frames; None without distractors.
@@ -72,35 +76,52 @@ class Wav2Vec2ForPreTraining(nn.Module):
         skip: Collection[int] = (),
         negatives: Tensor | None = None,
         temperature: float = 2.0,
+        feature_grad_mult: float = 1.0,
     ) -> Pretrained:
         """Encode, quantize and compare.
 
         Args:
-            waveforms, lengths, time_mask, channel_mask, skip: as for `Wav2Vec2Model.forward`.
-            negatives: (batch, frames, distractors) int64, indices into the batch's frames laid end to end; only those
-                of masked frames are read. None: no losses.
+            waveforms, lengths, time_mask, channel_mask, skip, feature_grad_mult: as for `Wav2Vec2Model.forward`.
+            negatives: (masked frames, distractors) int64, positions among the masked frames of the same utterance, as
+                `draw_negatives` gives them. None: no losses.
             temperature: of the Gumbel-softmax, in training only.
 
         Raises:
             ValueError: distractors without a mask.
         """
-        encoded = self.wav2vec2(waveforms, lengths, time_mask=time_mask, channel_mask=channel_mask, skip=skip)
-        quantized = self.quantizer(self.dropout_features(encoded.features), time_mask, temperature=temperature)
-        states = self.project_hid(encoded.hidden)
+        encoded = self.wav2vec2(
+            waveforms, lengths, time_mask=time_mask, channel_mask=channel_mask, skip=skip,
+            feature_grad_mult=feature_grad_mult,
+        )  # fmt: skip
+        hidden, features = encoded.hidden, encoded.features
+        if time_mask is not None:
+            masked = time_mask.flatten().nonzero().squeeze(1)
+            hidden, features = (x.flatten(0, 1).index_select(0, masked) for x in (hidden, features))
+        quantized = self.quantizer(self.dropout_features(features), temperature=temperature)
+        states = self.project_hid(hidden)
         targets = self.project_q(quantized.vectors.to(self.project_q.weight.dtype))
         if negatives is None:
             return Pretrained(encoded, quantized, states, targets)
         if time_mask is None:
             raise ValueError("negatives are given without time_mask; the loss is taken at masked frames")
-        config = self.config
+        config, counts = self.config, time_mask.sum(dim=1)
         logits = contrastive_logits(
-            states[time_mask],
-            targets[time_mask],
-            targets.flatten(0, 1)[negatives[time_mask]],
+            states, targets, counts, negatives, _alike(quantized.codes, counts, negatives),
             temperature=config.contrastive_logits_temperature,
-        )
+        )  # fmt: skip
         contrastive = contrastive_loss(logits)
         entries = config.num_codevectors_per_group * config.num_codevector_groups
-        diversity = (entries - quantized.perplexity) / entries * time_mask.sum()
+        diversity = (entries - quantized.perplexity) / entries * len(states)
         loss = contrastive + config.diversity_loss_weight * diversity
         return Pretrained(encoded, quantized, states, targets, logits, contrastive, diversity, loss)
+
+
+def _alike(codes: Tensor, counts: Tensor, negatives: Tensor) -> Tensor:
+    """(frames, groups), frames an utterance, distractors -> (frames, distractors) bool, those of the target's entries.
+
+    Frames of the same entries have the same target; comparing entries finds them whatever the rounding of targets.
+    """
+    position, _ = positions(counts, len(codes))
+    first = torch.arange(len(codes), device=codes.device) - position
+    drawn = codes[negatives + first.unsqueeze(1)]
+    return (drawn == codes.unsqueeze(1)).all(dim=-1)

@@ -1,6 +1,6 @@
 """The product quantizer of pre-training: frames -> entries of two learnt codebooks.
 
-(batch, frames, feature_size) -> (batch, frames, codevector_dim). In training the entries are drawn by Gumbel noise,
+(..., feature_size) -> (..., codevector_dim), frame by frame. In training the entries are drawn by Gumbel noise,
 hard in the forward pass and soft in the backward pass; in evaluation the likeliest are taken. Knows no schedule: the
 temperature comes with each call, so that a resumed run has the right one.
 
@@ -25,8 +25,9 @@ class Quantized:
     """Frames by their codebook entries.
 
     Attributes:
-        vectors: (batch, frames, codevector_dim).
-        codes: (batch, frames, groups) int64, the entries taken.
+        vectors: (..., codevector_dim).
+        codes: (..., groups) int64, the entries taken.
+        logits: (..., groups, entries) fp32, of the entries.
         perplexity: effective number of entries in use, summed over groups: of the mean distribution (without noise)
             in training, of the entries taken in evaluation. Enters the diversity loss.
         code_perplexity: the same of the entries that are likeliest; the figure to watch.
@@ -34,6 +35,7 @@ class Quantized:
 
     vectors: Tensor
     codes: Tensor
+    logits: Tensor
     perplexity: Tensor
     code_perplexity: Tensor
 
@@ -51,33 +53,29 @@ class Quantizer(nn.Module):
         self.codevectors = nn.Parameter(torch.rand(1, self.groups * self.entries, config.codevector_dim // self.groups))
         self.weight_proj = nn.Linear(config.feature_size, self.groups * self.entries)
 
-    def forward(self, features: Tensor, mask: Tensor | None = None, *, temperature: float = 2.0) -> Quantized:
+    def forward(self, features: Tensor, *, temperature: float = 2.0) -> Quantized:
         """Quantize frames.
 
         Args:
-            features: (batch, frames, feature_size), normed and unmasked.
-            mask: (batch, frames) bool, the frames that the perplexities count; None: all.
+            features: (..., feature_size), normed and unmasked; the perplexities count all of them.
             temperature: of the Gumbel-softmax, in training only.
         """
-        # (batch, frames, groups * entries) -> (batch, frames, groups, entries), fp32
+        # (..., groups * entries) -> (..., groups, entries), fp32
         logits = self.weight_proj(features).unflatten(-1, (self.groups, self.entries)).float()
-        likeliest = F.one_hot(logits.argmax(dim=-1), self.entries).to(logits.dtype)
-        code_perplexity = perplexity(likeliest, mask)
+        codes = logits.argmax(dim=-1)
+        usage = F.one_hot(codes, self.entries).to(logits.dtype)
+        code_perplexity = soft_perplexity = perplexity(usage)
+        chosen = usage
         if self.training:
             chosen = F.gumbel_softmax(logits, tau=temperature, hard=True)
-            soft_perplexity = perplexity(logits.softmax(dim=-1), mask)
-        else:
-            chosen, soft_perplexity = likeliest, code_perplexity
+            soft_perplexity, codes = perplexity(logits.softmax(dim=-1)), chosen.argmax(dim=-1)
         book = self.codevectors.view(self.groups, self.entries, -1)
-        vectors = torch.einsum("btgv,gvd->btgd", chosen.to(book.dtype), book).flatten(2)
-        return Quantized(vectors, chosen.argmax(dim=-1), soft_perplexity, code_perplexity)
+        vectors = torch.einsum("...gv,gvd->...gd", chosen.to(book.dtype), book).flatten(-2)
+        return Quantized(vectors, codes, logits, soft_perplexity, code_perplexity)
 
 
-def perplexity(probs: Tensor, mask: Tensor | None) -> Tensor:
-    """(batch, frames, groups, entries), (batch, frames) bool -> scalar: sum over groups of exp(entropy of the mean)."""
-    flat = probs.flatten(0, 1)
-    if mask is None:
-        mean = flat.mean(dim=0)
-    else:
-        mean = torch.where(mask.flatten()[:, None, None], flat, 0.0).sum(dim=0) / mask.sum().clamp(min=1)
+def perplexity(probs: Tensor) -> Tensor:
+    """(..., groups, entries) -> scalar: sum over groups of exp(entropy of the mean over all frames)."""
+    flat = probs.flatten(0, -3)
+    mean = flat.sum(dim=0) / max(len(flat), 1)
     return torch.exp(-torch.xlogy(mean, mean).sum(dim=-1)).sum()

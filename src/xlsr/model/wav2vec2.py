@@ -36,12 +36,16 @@ class Encoded:
         lengths: (batch,) valid frames of `hidden`; None: all are valid.
         features: (batch, frames, feature_size), the normed input of the feature projection.
         states: the input of the first layer and the raw output of each, (batch, frames, hidden_size).
+        conv: (batch, frames, feature_size), the output of the feature encoder, before any norm.
+        conv_lengths: (batch,) valid frames of `conv`; None: all are valid.
     """
 
     hidden: Tensor
     lengths: Tensor | None
     features: Tensor
     states: tuple[Tensor, ...]
+    conv: Tensor
+    conv_lengths: Tensor | None
 
 
 class Wav2Vec2Model(nn.Module):
@@ -69,6 +73,7 @@ class Wav2Vec2Model(nn.Module):
         time_mask: Tensor | None = None,
         channel_mask: Tensor | None = None,
         skip: Collection[int] = (),
+        feature_grad_mult: float = 1.0,
     ) -> Encoded:
         """Encode waveforms.
 
@@ -79,8 +84,12 @@ class Wav2Vec2Model(nn.Module):
             time_mask: (batch, frames) bool; these frames are replaced by the mask embedding.
             channel_mask: (batch, hidden_size) bool; these channels are set to zero, after the time mask.
             skip: layers that are left out (LayerDrop).
+            feature_grad_mult: scales the gradient that enters the feature encoder.
         """
         conv, lengths = self.feature_extractor(waveforms, lengths)
+        conv_lengths = lengths
+        if feature_grad_mult != 1 and conv.requires_grad:
+            conv.register_hook(lambda gradient: gradient * feature_grad_mult)
         x, features = self.feature_projection(conv)
         if time_mask is not None:
             x = torch.where(time_mask.unsqueeze(-1), self.masked_spec_embed.to(x.dtype), x)
@@ -91,7 +100,7 @@ class Wav2Vec2Model(nn.Module):
             hidden = hidden + 0.5 * self.intermediate_ffn(hidden)
         if self.adapter is not None:
             hidden, lengths = self.adapter(hidden, lengths)
-        return Encoded(hidden, lengths, features, states)
+        return Encoded(hidden, lengths, features, states, conv, conv_lengths)
 
 
 class Wav2Vec2ForCTC(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xlsr.config import Json
+from xlsr.training.tasks import Evaluation
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -113,14 +114,16 @@ class RunLog:
         with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"update": update, "note": text}, ensure_ascii=False) + "\n")
 
-    def evaluation(
-        self, update: int, figures: Mapping[str, float], samples: Sequence[tuple[str, str]], *, better: bool
-    ) -> None:
+    def evaluation(self, update: int, evaluation: Evaluation, *, better: bool) -> None:
         """Log figures of the development set, and show a few references with their hypotheses."""
-        self._write(update, {f"dev_{name}": round(value, 5) for name, value in figures.items()})
-        self._append({"update": update, "samples": [list(pair) for pair in samples]})
+        figures, samples = evaluation.figures, evaluation.samples
+        every = {**figures, **evaluation.details}
+        self._write(update, {f"dev_{name}": round(value, 5) for name, value in every.items()})
+        if samples:
+            self._append({"update": update, "samples": [list(pair) for pair in samples]})
         shown = ", ".join(
-            f"{name} {value:.2%}" if value < 10 else f"{name} {value:.3g}" for name, value in figures.items()
+            f"{name} {value:.2%}" if "_" not in name and value < 10 else f"{name} {value:.3g}"
+            for name, value in figures.items()
         )
         self.console.print(f"update {update}: dev {shown}{', the best so far' if better else ''}", highlight=False)
         if samples:

@@ -57,6 +57,7 @@ class RunRecipe:
     average_last: int = not_negative(0)  # evaluations whose weights are averaged at the end
     workers: int = not_negative(0)  # processes that read audio
     threads: int = not_negative(0)  # of the CPU; 0: torch's choice
+    on_alarm: Literal["stop", "repair", "go_on"] = "stop"  # when a run fails; repair: the last state, half the lr
     device: str = "auto"
 
 
@@ -163,12 +164,14 @@ def check_architecture(architecture: JsonObject, place: str) -> None:
 
 
 def check_files(table: object, keys: tuple[str, ...], place: str) -> None:
-    """Raise RecipeError where a manifest of `[data]` does not exist."""
+    """Raise RecipeError where a manifest of `[data]`, or one of several, does not exist."""
     for key in keys:
-        path: Path = getattr(table, key)
-        if not path.exists():
-            raise RecipeError(f"{place}: data.{key} is {path}, which is not there; a manifest is wanted")
-        if path == Path():
+        value: Path | tuple[Path, ...] = getattr(table, key)
+        paths = value if isinstance(value, tuple) else (value,)
+        for path in paths:
+            if not path.exists():
+                raise RecipeError(f"{place}: data.{key} is {path}, which is not there; a manifest is wanted")
+        if paths in ((), (Path(),)):
             raise RecipeError(f"{place}: data.{key} is missing; a manifest is wanted: --data.{key} FILE")
 
 

@@ -1,8 +1,8 @@
 """TOML tables read into dataclasses: closed sets of keys, checked types and ranges.
 
 Knows no recipe. A field's type is one of float, int, bool, str, Path, ModelName, a Literal of strings, a tuple of two
-floats or of any number of strings, a dict, or one of these or None; its range stands in the field itself (`above_zero`,
-`not_negative`).
+floats or of any number of strings or Paths, a dict, or one of these or None; its range stands in the field itself
+(`above_zero`, `not_negative`).
 """
 
 from __future__ import annotations
@@ -109,6 +109,9 @@ def _value(place: str, value: Json, kind: object, folder: Path) -> object:
         return ModelName(value if is_name else path)
     if bare is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    if bare is tuple and Ellipsis in get_args(wanted):
+        items = value if isinstance(value, list) else [value]  # one needs no brackets
+        return tuple(_value(place, item, get_args(wanted)[0], folder) for item in items)
     if bare is tuple and isinstance(value, list) and len(value) == len(get_args(wanted)):
         return tuple(_value(place, item, part, folder) for item, part in zip(value, get_args(wanted), strict=True))
     if isinstance(value, bare) and (bare is bool or not isinstance(value, bool)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
@@ -69,10 +69,17 @@ class StepOutput:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on the development set, the one to be lowest first, and (reference, hypothesis) samples."""
+    """Figures on the development set.
+
+    Attributes:
+        figures: the one to be lowest first; a name that ends in its unit, such as loss_bits, is no rate.
+        samples: (reference, hypothesis).
+        details: more figures, for the log alone.
+    """
 
     figures: dict[str, float]
     samples: tuple[tuple[str, str], ...] = ()
+    details: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,25 @@ class Task(Protocol[AnyBatch]):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What the optimiser moves."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run is failing: a few words for what it is, and a message with the numbers and what may help."""
+
+    kind: str
+    message: str
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """A task that can tell a failing run."""
+
+    def watch(self, update: int, figures: Mapping[str, float]) -> Verdict | None:
+        """Judge the means of an update, which are the same on every rank."""
+
+    def repair(self, ranks: Ranks, count: int) -> str:
+        """Mend the network after its weights were restored, for the count-th time; returns what was done."""
 
 
 def decay_groups(named: Sequence[tuple[str, nn.Parameter]], lr: float, weight_decay: float) -> list[ParameterGroup]:

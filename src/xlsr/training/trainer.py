@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, cast
+from typing import Generic, NoReturn, cast
 
 import numpy as np
 import torch
@@ -30,12 +30,14 @@ from xlsr.training.progress import Meter, RunLog
 from xlsr.training.recipe import Recipe
 from xlsr.training.schedule import lr_scale
 from xlsr.training.state import load_state, save_state
-from xlsr.training.tasks import AnyBatch, Draw, Task
+from xlsr.training.tasks import AnyBatch, Draw, Task, Verdict, Watchful
 
 _FREE = (  # change no result, and may change on resume
     "run.device", "run.threads", "run.workers", "run.log_every", "run.save_every", "run.strategy", "run.compile",
+    "run.on_alarm",
     "model.gradient_checkpointing",
 )  # fmt: skip
+_REPAIRS = 3  # after as many halvings of the learning rate another cause is likelier
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -46,6 +48,14 @@ class Result:
     folder: Path
     figures: dict[str, float]
     update: int
+
+
+class _SetbackError(Exception):
+    """A run that is failing and is to be repaired."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
 
 
 class _Plan(Dataset[AnyBatch]):
@@ -73,6 +83,8 @@ class Trainer(Generic[AnyBatch]):
             )
         if recipe.run.precision == "fp16" and recipe.run.strategy == "fsdp" and self.ranks.world > 1:
             raise TrainingError("run.precision fp16 does not go with run.strategy fsdp; bf16, or ddp is wanted")
+        if recipe.run.on_alarm == "repair" and recipe.run.strategy == "fsdp" and self.ranks.world > 1:
+            raise TrainingError("run.on_alarm repair does not go with run.strategy fsdp; stop, or ddp is wanted")
         if recipe.run.threads:
             torch.set_num_threads(recipe.run.threads)
         # A network that is sure of its letters has gradients below 1e-38, which cost a CPU ten times the time of zeros.
@@ -95,6 +107,7 @@ class Trainer(Generic[AnyBatch]):
         self.best: dict[str, float] = {}
         self.best_update = 0
         self.waited = 0  # evaluations since the best
+        self.repairs = 0  # each has halved the learning rate
         self.meter = Meter()
 
     def run(self, *, resume: bool = False) -> Result:
@@ -112,9 +125,16 @@ class Trainer(Generic[AnyBatch]):
         with RunLog(self.out, leads=self.ranks.leads) as self.log:
             self.log.begin(self.update, updates)
             batches = self._batches()
+            if run.on_alarm == "repair" and not resume:
+                self._save_state()  # something to go back to
             self.meter.restart()
             while self.update < updates and not self._has_stalled():
-                self._step(list(itertools.islice(batches, self.recipe.optim.accumulate // self.ranks.world)))
+                try:
+                    self._step(list(itertools.islice(batches, self.recipe.optim.accumulate // self.ranks.world)))
+                except _SetbackError as setback:
+                    self._repair(setback.verdict)
+                    batches = self._batches()
+                    continue
                 self.update += 1
                 self.log.advance(self.update)
                 last = self.update == updates
@@ -186,7 +206,7 @@ class Trainer(Generic[AnyBatch]):
 
     def _step(self, batches: Sequence[AnyBatch]) -> None:
         """One update."""
-        scale = lr_scale(self.update, self.recipe.optim)
+        scale = lr_scale(self.update, self.recipe.optim) * 0.5**self.repairs
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * scale
         sums: dict[str, Tensor] = {}
@@ -204,13 +224,49 @@ class Trainer(Generic[AnyBatch]):
         totals = dict(zip(sums, self.ranks.add(torch.stack(list(sums.values()))).tolist(), strict=True))
         if not math.isfinite(totals["loss"]):
             names = ", ".join(itertools.islice((name for batch in batches for name in batch.names), 5))
-            raise TrainingError(
+            self._give_up(
                 f"the loss is not finite at update {self.update}, which saw {names} ...; a smaller optim.lr, or "
                 "run.precision fp32 may help"
             )
         if totals["weight"]:
+            self._watch(totals)
             totals["grad_norm"] = self._move(totals["weight"]) * totals["weight"]
         self.meter.add(totals, totals.pop("seconds"))
+
+    def _watch(self, totals: Mapping[str, float]) -> None:
+        """Ask the task whether the run is failing."""
+        if not isinstance(self.task, Watchful):
+            return
+        figures = {name: value / totals["weight"] for name, value in totals.items()}
+        verdict = self.task.watch(self.update, figures)
+        if verdict is not None and self.recipe.run.on_alarm == "go_on":
+            self._say(f"{verdict.kind}: {verdict.message}")
+        elif verdict is not None:
+            self._give_up(verdict.message, verdict.kind)
+
+    def _give_up(self, message: str, kind: str = "divergence") -> NoReturn:
+        """Raise what repairs the run where the recipe says so, else what ends it."""
+        if self.recipe.run.on_alarm == "repair" and self.repairs < _REPAIRS:
+            raise _SetbackError(Verdict(kind, message))
+        repaired = f"; {self.repairs} repairs did not help" if self.repairs else ""
+        raise TrainingError(f"{kind}: {message}{repaired}")
+
+    def _repair(self, verdict: Verdict) -> None:
+        """Go back to the last state, at half the learning rate."""
+        failed, repairs = self.update, self.repairs + 1
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.state.clear()
+        self._restore(load_state(self.out, self.task.model, self.optimizer, self.ranks))
+        self.repairs, self.meter = repairs, Meter()
+        done = f"the learning rate is {0.5**repairs:g} of the recipe's"
+        if isinstance(self.task, Watchful):
+            done += f", {self.task.repair(self.ranks, repairs)}"
+        self._say(f"{verdict.kind} at update {failed}: {verdict.message}. Back at update {self.update}: {done}")
+
+    def _say(self, text: str) -> None:
+        """Note what every rank knows, once."""
+        if self.ranks.leads:
+            self.log.note(self.update, text)
 
     def _autocast(self) -> AbstractContextManager[object]:
         precision = self.recipe.run.precision
@@ -227,7 +283,7 @@ class Trainer(Generic[AnyBatch]):
         norm = nn.utils.clip_grad_norm_(parameters, self.recipe.optim.max_grad_norm or float("inf"))
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if not self.scaler.is_enabled() and not torch.isfinite(norm):
-            raise TrainingError(f"the gradient is not finite at update {self.update}; a smaller optim.lr may help")
+            self._give_up(f"the gradient is not finite at update {self.update}; a smaller optim.lr may help")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -244,7 +300,7 @@ class Trainer(Generic[AnyBatch]):
         self.task.model.train()
         figures = evaluation.figures
         better = not self.best or next(iter(figures.values())) < next(iter(self.best.values()))
-        self.log.evaluation(self.update, figures, evaluation.samples, better=better)
+        self.log.evaluation(self.update, evaluation, better=better)
         noted: dict[str, Json] = {"update": self.update, **{f"dev_{key}": value for key, value in figures.items()}}
         weights = whole_weights(self.task.model)
         self.waited = 0 if better else self.waited + 1
@@ -284,7 +340,7 @@ class Trainer(Generic[AnyBatch]):
     def _save_state(self) -> None:
         progress: JsonObject = {
             "update": self.update, "best": dict(self.best), "best_update": self.best_update, "waited": self.waited,
-            "scaler": self.scaler.state_dict(),
+            "repairs": self.repairs, "scaler": self.scaler.state_dict(),
         }  # fmt: skip
         save_state(self.out, self.task.model, self.optimizer, progress, self.ranks)
 
@@ -293,6 +349,7 @@ class Trainer(Generic[AnyBatch]):
             self.update, self.best_update, self.waited = (
                 int(cast(int, progress[key])) for key in ("update", "best_update", "waited")
             )
+            self.repairs = int(cast(int, progress.get("repairs", 0)))
             self.best = {str(k): float(cast(float, v)) for k, v in cast(JsonObject, progress["best"]).items()}
             self.scaler.load_state_dict(cast(dict[str, float], progress["scaler"]))
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
