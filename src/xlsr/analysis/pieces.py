@@ -83,5 +83,5 @@ def _cut(utterance: Utterance, config: Wav2Vec2Config) -> list[Piece]:
         raise AudioError(f"{utterance.name} has {len(waveform)} samples; {field} make a frame")
     step = _PIECE_SECONDS * SAMPLE_RATE // hop * hop
     # A piece of n frames sees field - hop samples of the next.
-    starts = range(0, max(len(waveform) - field, 0) + 1, step)
+    starts = range(0, len(waveform) - field + 1, step)
     return [Piece(utterance, start / SAMPLE_RATE, waveform[start : start + step - hop + field]) for start in starts]

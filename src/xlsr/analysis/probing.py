@@ -296,7 +296,7 @@ class _Run:
                 fitted, (linear, nearest) = classifiers[number], told[number]
                 linear.add(batch, frames, fitted.linear(frames.states))
                 nearest.add(batch, frames, fitted.nearest(frames.states))
-                if self.keys[number] == self.keys[1]:  # the model's first
+                if number == 1:  # the model's first layer; the others have the same frames
                     tested += np.bincount(frames.labels, minlength=len(tested))
         if not tested.any():
             raise XlsrError(f"none of {len(self.halves.test)} utterances to be told could be read")
