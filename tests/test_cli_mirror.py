@@ -24,6 +24,8 @@ def defaults(function) -> dict[str, object]:
     [
         (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
         (cli.doctor.doctor, [xlsr.doctor]),
+        (cli.analysis.codes, [xlsr.codes]),
+        (cli.analysis.probe_features, [xlsr.probe_features]),
         (cli.evaluation.evaluate, [xlsr.load_model, xlsr.evaluate]),
         (cli.checkpoints.export, [xlsr.export_model]),
         (cli.corpora.prepare, [xlsr.prepare]),
@@ -49,7 +51,20 @@ def test_choices_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["transcribe", "evaluate", "finetune", "pretrain", "import", "export", "info", "prepare", "doctor"]
+    "verb",
+    [
+        "transcribe",
+        "evaluate",
+        "finetune",
+        "pretrain",
+        "import",
+        "export",
+        "info",
+        "prepare",
+        "doctor",
+        "codes",
+        "probe-features",
+    ],
 )
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
     cli.app([verb, "--help"], result_action="return_value")

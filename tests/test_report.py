@@ -12,7 +12,7 @@ import pytest
 from tests.test_light_import import loaded_modules
 from xlsr.errors import MissingDependencyError
 from xlsr.metrics import align_chars, align_words
-from xlsr.report import Bar, Page, check_plots
+from xlsr.report import Bar, Page, Point, check_plots
 from xlsr.tables import Table
 
 EVIL = "<script>alert('x')</script> & \"quoted\""
@@ -60,6 +60,8 @@ def full_page(name: str) -> Page:
         .table(Table((name, "WER"), ((name, "3"),)))
         .bars(name, [Bar(name, 4.0, 2.0, 7.0), Bar("b", 1.0)], x_label=name)
         .curves(name, {name: ([0, 1], [3.0, float("nan")]), "b": ([0], [1.0])}, x_label=name, y_label=name)
+        .heat_map(name, [name, "b"], [[1.0, 0.25], [0.25, 1.0]])
+        .scatter(name, [Point(name, 0.0, 1.0, name), Point("b", 2.0, 1.0, "c")])
         .diffs([(name, align_words(f"a {name}", f"{name} b"))])
     )
 
@@ -114,6 +116,22 @@ def test_edits_are_marked_by_elements_not_by_colour_alone() -> None:
 def test_letters_that_the_plots_font_lacks_are_no_warning() -> None:
     html = Page("x").bars("by language", [Bar("日本語 $a_b$", 1.0)], x_label="%").to_html()  # warnings are errors here
     assert "<svg" in html
+
+
+def test_a_heat_map_is_stronger_where_values_are_larger() -> None:
+    values = [[1.0, 0.2, 0.6], [0.2, 1.0, 0.4], [0.6, 0.4, 1.0]]
+    html = Page("x").heat_map("alike", ["a", "b", "c"], values).to_html()
+    assert "alike: 0.200 (faintest) to 0.600" in html
+    shapes = re.findall(r'<path d="([^"]*)"[^>]*style="fill: var\(--series-0\)(?:; opacity: ([\d.]+))?"', html)
+    # One shape a strength; the faintest is not drawn, and the diagonal is as strong as the largest value beside it.
+    assert {float(strength or 1): outline.count("M") for outline, strength in shapes} == {0.5: 2, 1.0: 5}
+
+
+def test_points_of_a_group_have_one_colour_and_the_legend_names_it() -> None:
+    points = [Point("deu", 0, 0, "west"), Point("nld", 1, 0, "west"), Point("fin", 5, 5, "north")]
+    html = Page("x").scatter("map", points).to_html()
+    assert len(re.findall(r'<use [^>]*style="fill: var\(--series-1\)', html)) >= 2
+    assert len(re.findall(r'<use [^>]*style="fill: var\(--series-0\)', html)) >= 1
 
 
 def test_a_page_without_plots_needs_no_matplotlib(monkeypatch) -> None:

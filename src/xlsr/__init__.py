@@ -33,6 +33,8 @@ _HOMES = {
     "doctor": "xlsr.data.doctor",
     "DoctorReport": "xlsr.data.findings",
     "evaluate": "xlsr.evaluation",
+    "codes": "xlsr.analysis.codes",
+    "probe_features": "xlsr.analysis.probing",
     "write_manifest": "xlsr.data.manifest",
     "finetune": "xlsr.training.finetune",
     "pretrain": "xlsr.training.pretrain",
@@ -45,6 +47,8 @@ _HOMES = {
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
+    from xlsr.analysis.codes import codes as codes
+    from xlsr.analysis.probing import probe_features as probe_features
     from xlsr.audio import load_audio as load_audio
     from xlsr.checkpoint.load import import_model as import_model
     from xlsr.checkpoint.load import load_checkpoint as load_checkpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from xlsr.metrics import Edit
-from xlsr.report.plots import Bar, draw_bars, draw_lines, with_unique_ids
+from xlsr.report.plots import Bar, Point, draw_bars, draw_heat_map, draw_lines, draw_points, with_unique_ids
 from xlsr.tables import Table
 
 _PAGE = """<!DOCTYPE html>
@@ -102,6 +102,33 @@ class Page:
             MissingDependencyError: matplotlib is not installed.
         """
         return self._figure(draw_bars(bars, x_label=x_label, title=title), title)
+
+    def heat_map(self, title: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> Self:
+        """Add a square table of values as cells, the larger the stronger.
+
+        Args:
+            title: stands below it, with the smallest and the largest value off the diagonal.
+            names: of rows and columns, at least two.
+            values: a row for each, symmetric.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        others = [value for y, row in enumerate(values) for x, value in enumerate(row) if x != y]
+        title = f"{title}: {min(others):.3f} (faintest) to {max(others):.3f}"
+        return self._figure(draw_heat_map(names, values, title=title), title)
+
+    def scatter(self, title: str, points: Sequence[Point]) -> Self:
+        """Add a map of named points, coloured by group.
+
+        Args:
+            title: stands below it.
+            points: at least one.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        return self._figure(draw_points(points, title=title), title)
 
     def diffs(self, pairs: Iterable[tuple[str, Sequence[Edit]]], *, separator: str = " ") -> Self:
         """Add texts with their edits: what was said and not heard struck out, what was heard instead beside it.

@@ -1,4 +1,7 @@
-"""Lines and bars to SVG that stands inside a page and takes the page's colours. The one place that knows matplotlib."""
+"""Lines, bars, heat maps and points to SVG that stands inside a page and takes the page's colours.
+
+The one place that knows matplotlib.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from xlsr.errors import require
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 # Colours that stand for the page's own: what is drawn in them follows light and dark.
 _INK, _LINE = "#010203", "#040506"
@@ -21,6 +25,7 @@ _SERIES = tuple(f"#0a0b0{digit}" for digit in range(6))
 _VARIABLES = {_INK: "--ink", _LINE: "--line"} | {colour: f"--series-{i}" for i, colour in enumerate(_SERIES)}
 # Narrow, so that letters stay readable where a phone shrinks the drawing.
 _WIDTH_INCHES = 5.0
+_LEVELS = 24  # strengths of a heat map; an eye tells fewer
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,23 @@ class Bar:
     value: float
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One named point of a map.
+
+    Attributes:
+        name: what stands at it.
+        x: its place.
+        y: its place.
+        group: points of one group have one colour, which the legend names.
+    """
+
+    name: str
+    x: float
+    y: float
+    group: str
 
 
 def check_plots() -> None:
@@ -72,9 +94,7 @@ def draw_lines(
     _label(axes, x_label, y_label)
     axes.grid(color=_LINE, linewidth=0.8)
     if len(series) > 1:
-        legend = axes.legend(frameon=False, labelcolor=_INK)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        _unmarked(axes.legend(frameon=False, labelcolor=_INK))
     return _svg(figure, title)
 
 
@@ -109,6 +129,81 @@ def draw_bars(bars: Sequence[Bar], *, x_label: str, title: str) -> str:
     return _svg(figure, title)
 
 
+def draw_heat_map(names: Sequence[str], values: Sequence[Sequence[float]], *, title: str) -> str:
+    """Draw a square table of values as cells, the larger the stronger; the diagonal is left out of the scale.
+
+    Args:
+        names: of rows and columns, at least two.
+        values: a row for each; the faintest cells have the page's own colour.
+        title: said to those who cannot see it.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    figure, axes = _canvas(_WIDTH_INCHES)
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
+
+    count = len(names)
+    others = [values[y][x] for y in range(count) for x in range(count) if x != y]
+    low, span = min(others), max(max(others) - min(others), 1e-12)
+    levels: dict[int, list[Outline]] = {}
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
+            level = round(min((value - low) / span, 1.0) * _LEVELS)
+            corners = [(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)]
+            levels.setdefault(level, []).append(Outline(corners, closed=True))
+    for level, cells in sorted(levels.items()):  # one shape for all cells of a strength keeps the page small
+        shape = Outline.make_compound_path(*cells)
+        axes.add_patch(PathPatch(shape, facecolor=_SERIES[0], alpha=level / _LEVELS, linewidth=0))
+    axes.set(xlim=(0, count), ylim=(count, 0), aspect="equal")
+    places = [place + 0.5 for place in range(count)]
+    size = min(9.0, _WIDTH_INCHES * 0.8 * 72 / count)
+    for set_ticks, turn in ((axes.set_xticks, 90), (axes.set_yticks, 0)):
+        set_ticks(places, [_drawable(name) for name in names], fontsize=size, rotation=turn, parse_math=False)
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    return _svg(figure, title)
+
+
+def draw_points(points: Sequence[Point], *, title: str) -> str:
+    """Draw a map of named points; both directions have one scale, so that distances can be compared.
+
+    Args:
+        points: at least one.
+        title: said to those who cannot see it.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    figure, axes = _canvas(_WIDTH_INCHES)
+    groups = list(dict.fromkeys(point.group for point in sorted(points, key=lambda point: point.group)))
+    for index, group in enumerate(groups):
+        members = [point for point in points if point.group == group]
+        colour = _SERIES[index % len(_SERIES)]
+        marker = "os^D"[index // len(_SERIES) % 4]
+        xs, ys = [point.x for point in members], [point.y for point in members]
+        axes.plot(xs, ys, color=colour, marker=marker, markersize=4, linestyle="none", label=_drawable(group))
+        for point in members:
+            label = axes.annotate(_drawable(point.name), (point.x, point.y), (3, 2), textcoords="offset points")
+            label.set(color=colour, fontsize=7, parse_math=False)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.grid(color=_LINE, linewidth=0.8)
+    axes.tick_params(labelbottom=False, labelleft=False, length=0)
+    if len(groups) > 1:
+        legend = axes.legend(
+            frameon=False, labelcolor=_INK, fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.02)
+        )
+        _unmarked(legend)
+    return _svg(figure, title)
+
+
 def _canvas(height_inches: float) -> tuple[Figure, Axes]:
     """An empty drawing of its own, in the page's colours."""
     check_plots()
@@ -128,6 +223,12 @@ def _canvas(height_inches: float) -> tuple[Figure, Axes]:
 def _label(axes: Axes, x_label: str, y_label: str) -> None:
     for set_label, text in ((axes.set_xlabel, x_label), (axes.set_ylabel, y_label)):
         set_label(_drawable(text), color=_INK, fontsize=9, parse_math=False)
+
+
+def _unmarked(legend: Legend) -> None:
+    """Let dollar signs be dollar signs."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _drawable(text: str) -> str:
