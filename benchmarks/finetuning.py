@@ -4,7 +4,7 @@
     python benchmarks/finetuning.py wer CORPUS [--updates 1500]
 
 CORPUS is a folder with manifest.jsonl (splits train and dev). Both systems start from the same random weights, see the
-same utterances, as many a batch, for as many updates, at the same peak learning rate, in fp32. The rival is set up as
+same utterances, as many a batch, for as many updates, at the same peak learning rate; the rival in fp32, its default, ours in fp32 or as told. The rival is set up as
 its own example script (run_speech_recognition_ctc.py) is: utterances grouped by length, dynamic padding, linear
 schedule with warm-up, SpecAugment from the same config. `speed` runs the two in turn, several times, and compares
 medians; audio is read beforehand for both. Needs: pip install transformers accelerate jiwer
@@ -86,12 +86,13 @@ def equal_batches(train: Path) -> float:
     return float(min(np.arange(1.0, 2.0, 0.02) * BATCH * np.mean(durations), key=miss))
 
 
-def ours(train: Path, dev: Path, start: Path, out: Path, updates: int) -> dict[str, float]:
+def ours(train: Path, dev: Path, start: Path, out: Path, updates: int, precision: str) -> dict[str, float]:
     """Train with xlsr."""
     overrides = {
         "data.train": str(train), "data.dev": str(dev), "data.batch_seconds": equal_batches(train), "model.start": str(start),
         "optim.lr": PEAK_LR, "optim.updates": updates, "optim.warmup": WARMUP, "optim.weight_decay": 0.0,
         "run.eval_every": updates, "run.log_every": max(updates // 20, 1), "run.device": "cpu",
+        "run.precision": precision,
     }  # fmt: skip
     recipe = out.with_suffix(".toml")
     recipe.write_text("")
@@ -182,6 +183,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--updates", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="fp32", help="of ours; the rival has fp32, its default")
     parser.add_argument("--out", type=Path, default=Path(tempfile.mkdtemp()))
     arguments = parser.parse_args()
     logging.set_verbosity_error()
@@ -189,7 +191,7 @@ def main() -> None:
     train, dev = fixed_hour(arguments.corpus, arguments.out, arguments.hours)
     start = start_model(train, arguments.out / "start")
     if arguments.question == "wer":
-        found = {"xlsr": ours(train, dev, start, arguments.out / "xlsr", arguments.updates)}
+        found = {"xlsr": ours(train, dev, start, arguments.out / "xlsr", arguments.updates, arguments.precision)}
         print(json.dumps(found), flush=True)
         found["transformers"] = rival(train, dev, start, arguments.out / "transformers", arguments.updates)
         print(json.dumps(found, indent=2))
@@ -198,7 +200,14 @@ def main() -> None:
     short = read_manifest(dev)[:2]
     write_manifest(short, arguments.out / "short.jsonl")
     for number in range(arguments.rounds):
-        mine = ours(train, arguments.out / "short.jsonl", start, arguments.out / f"xlsr{number}", arguments.updates)
+        mine = ours(
+            train,
+            arguments.out / "short.jsonl",
+            start,
+            arguments.out / f"xlsr{number}",
+            arguments.updates,
+            arguments.precision,
+        )
         theirs = rival(train, dev, start, arguments.out / f"transformers{number}", arguments.updates, score=False)
         rounds.append((mine, theirs))
         print(json.dumps({"xlsr": mine, "transformers": theirs}), flush=True)

@@ -15,7 +15,7 @@ from tests.training.test_trainer import corpus, losses  # noqa: F401  (a fixture
 from xlsr.data.augment import AugmentRecipe
 from xlsr.errors import RecipeError, TrainingError
 from xlsr.training.ctc import CTCTask, frames_needed
-from xlsr.training.distributed import Ranks
+from xlsr.training.distributed import Ranks, settle_precision
 from xlsr.training.finetune import finetune
 from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.schedule import lr_scale
@@ -39,6 +39,15 @@ def test_bf16_follows_fp32(corpus, tmp_path) -> None:  # noqa: F811
     plain, half = run(corpus, tmp_path / "plain"), run(corpus, tmp_path / "half", **{"run.precision": "bf16"})
     assert half != plain
     assert half == pytest.approx(plain, rel=0.03)  # bf16 has 8 bits
+
+
+@pytest.mark.parametrize(("capabilities", "wanted"), [({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32")])
+def test_auto_is_what_the_processor_has(corpus, capabilities, wanted: str, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    recipe = read_recipe(corpus / "recipe.toml", FinetuneRecipe, {"run.precision": "auto"})
+    assert settle_precision(recipe, "cpu").run.precision == wanted
+    fixed = read_recipe(corpus / "recipe.toml", FinetuneRecipe, {"run.precision": "fp16"})
+    assert settle_precision(fixed, "cpu") is fixed
 
 
 def test_fp16_keeps_its_scale_when_it_is_resumed(corpus, tmp_path) -> None:  # noqa: F811

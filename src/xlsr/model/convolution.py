@@ -2,8 +2,8 @@
 
 A layer-norm stem normalises over channels after every convolution; with channels first, each norm costs two layout
 copies of the largest tensors of the network. Here a CPU computes the convolution as one matrix product over strided
-windows, forward and backward (a stem's training step takes 0.6 of the time, its inference 0.8); elsewhere, under
-autocast and in exported graphs it is torch's own convolution.
+windows, forward and backward (a stem's training step takes 0.6 of the time, its inference 0.8); elsewhere
+and in exported graphs it is torch's own convolution.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ def convolve_frames(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int)
     Returns:
         (batch, (time - kernel) // stride + 1, outputs).
     """
+    if torch.is_autocast_enabled("cpu") and x.device.type == "cpu":
+        x, weight = (value.to(torch.get_autocast_dtype("cpu")) for value in (x, weight))
     if torch.compiler.is_compiling() or not _is_plain(x, weight):
         return F.conv1d(x.transpose(1, 2), weight, bias, stride).transpose(1, 2)
     out: Tensor = _WindowProduct.apply(x.contiguous(), weight, stride)  # type: ignore[no-untyped-call]
-    return out if bias is None else out + bias
+    return out if bias is None else out + bias.to(out.dtype)
 
 
 def _is_plain(x: Tensor, weight: Tensor) -> bool:
-    """Whether the product over windows can be taken: fp32 on the CPU, and at least one window."""
+    """Whether the product over windows can be taken: on the CPU, and at least one window."""
     fits = x.shape[0] > 0 and x.shape[1] >= weight.shape[2]
-    plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    return fits and plain and not torch.is_autocast_enabled("cpu")
+    return fits and x.device.type == "cpu" and x.dtype == weight.dtype
 
 
 class _WindowProduct(torch.autograd.Function):

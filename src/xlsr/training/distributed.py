@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import torch
@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from xlsr.errors import TrainingError
+from xlsr.training.recipe import AnyRecipe
 
 T = TypeVar("T")
 
@@ -89,6 +90,23 @@ def start_ranks(device: str) -> Iterator[Ranks]:
         yield Ranks(dist.get_rank(), world, kind)
     finally:
         dist.destroy_process_group()
+
+
+def settle_precision(recipe: AnyRecipe, device: str) -> AnyRecipe:
+    """The recipe with `run.precision` auto replaced by what the device is fastest in: bf16 where it has it.
+
+    A CPU with bf16 instructions (AVX512-BF16, AMX) trains about 1.6 times as fast as in fp32.
+    """
+    if recipe.run.precision != "auto":
+        return recipe
+    if device.startswith("cuda"):
+        precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    else:
+        # Of torch 2.11 and later; before, nothing is known of the CPU.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = device == "cpu" and (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        precision = "bf16" if fast else "fp32"
+    return replace(recipe, run=replace(recipe.run, precision=precision))
 
 
 def distribute(

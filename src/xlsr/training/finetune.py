@@ -11,7 +11,7 @@ from rich.console import Console
 from xlsr.config import Json, JsonObject
 from xlsr.metrics import score_corpus
 from xlsr.training.ctc import CTCTask
-from xlsr.training.distributed import Ranks, put_whole_weights, start_ranks
+from xlsr.training.distributed import Ranks, put_whole_weights, settle_precision, start_ranks
 from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.report import RunSummary, write_card, write_report
 from xlsr.training.trainer import Result, Trainer
@@ -35,6 +35,7 @@ def finetune(
     """
     read = read_recipe(recipe, FinetuneRecipe, overrides)
     with start_ranks(read.run.device) as ranks:
+        read = settle_precision(read, ranks.device)
         task = CTCTask(read)
         if ranks.leads:
             _introduce(task)

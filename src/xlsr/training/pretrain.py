@@ -10,7 +10,7 @@ from rich.table import Table
 
 from xlsr.config import Json
 from xlsr.data.mixture import Mixture
-from xlsr.training.distributed import start_ranks
+from xlsr.training.distributed import settle_precision, start_ranks
 from xlsr.training.pretrain_recipe import PretrainRecipe
 from xlsr.training.pretraining import PretrainTask
 from xlsr.training.recipe import read_recipe
@@ -34,6 +34,7 @@ def pretrain(
     """
     read = read_recipe(recipe, PretrainRecipe, overrides)
     with start_ranks(read.run.device) as ranks:
+        read = settle_precision(read, ranks.device)
         task = PretrainTask(read)
         if ranks.leads:
             _introduce(task)

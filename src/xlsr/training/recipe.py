@@ -47,7 +47,7 @@ class RunRecipe:
     """How the run goes."""
 
     seed: int = not_negative(0)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"  # auto: the fastest that the device computes in
     compile: bool = False  # torch.compile for every layer
     strategy: Literal["ddp", "fsdp"] = "ddp"  # of several ranks
     log_every: int = above_zero(50)  # updates
