@@ -99,13 +99,13 @@ def settle_precision(recipe: AnyRecipe, device: str) -> AnyRecipe:
     """
     if recipe.run.precision != "auto":
         return recipe
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     if device.startswith("cuda"):
         precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    else:
+    elif device == "cpu":
         # Of torch 2.11 and later; before, nothing is known of the CPU.
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = device == "cpu" and (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-        precision = "bf16" if fast else "fp32"
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        precision = "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
     return replace(recipe, run=replace(recipe.run, precision=precision))
 
 
