@@ -26,6 +26,29 @@ class Header:
     duration: float
 
 
+class CachedLoader:
+    """Reads utterances as `load_utterance` does, and keeps as many as fit: a small corpus is decoded once.
+
+    The first that are read stay; a corpus that is larger than the bound is read anew where it does not fit.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._room = max_bytes
+        self._kept: dict[Utterance, NDArray[np.float32]] = {}
+
+    def __call__(self, utterance: Utterance) -> NDArray[np.float32]:
+        """(samples,) float32 mono at 16 kHz, not to be written to. Raises AudioError naming the utterance."""
+        waveform = self._kept.get(utterance)
+        if waveform is None:
+            waveform = load_utterance(utterance)
+            if waveform.nbytes <= self._room:
+                self._room -= waveform.nbytes
+                waveform = waveform.copy()  # a stretch of a recording would keep the whole of it
+                waveform.setflags(write=False)
+                self._kept[utterance] = waveform
+        return waveform
+
+
 def load_utterance(utterance: Utterance) -> NDArray[np.float32]:
     """Read an utterance's samples: (samples,) float32 mono at 16 kHz. Raises AudioError naming it."""
     return samples_of(utterance, audio_file(utterance.audio))

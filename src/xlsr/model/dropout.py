@@ -31,7 +31,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
     drawn = torch.from_numpy(words.view(np.int16))[: x.numel()].view(x.shape)
     # Drawn from -2^15 to 2^15 - 1: the lowest `steps` values are dropped.
-    kept = (drawn >= steps - (1 << 15)).to(x.dtype)
+    kept = torch.ge(drawn, steps - (1 << 15), out=torch.empty(x.shape, dtype=x.dtype))
     return x * kept.mul_((1 << 16) / ((1 << 16) - steps))
 
 

@@ -21,7 +21,8 @@ from xlsr.checkpoint.hf import build_ctc, read_weights
 from xlsr.config import Json
 from xlsr.data.augment import Augmenter, AugmentRecipe
 from xlsr.data.batching import plan_batches
-from xlsr.data.manifest import Utterance, load_utterance, read_manifest
+from xlsr.data.loading import CachedLoader
+from xlsr.data.manifest import Utterance, read_manifest
 from xlsr.data.vocabulary import Spelling, Survey, spell, target_of
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.engines.inputs import batch_inputs
@@ -81,7 +82,7 @@ class CTCTask:
         if not self.train or not self.dev:
             survey, dropped = (self.survey_dev, self.dropped_dev) if self.train else (self.survey, self.dropped)
             raise TrainingError(f"no usable utterance is left; dropped: {dropped}\n{survey.report()}")
-        self.augment = Augmenter(recipe.augment)
+        self.read, self.augment = CachedLoader(recipe.data.cache_mib << 20), Augmenter(recipe.augment)
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
         if recipe.model.freeze_feature_encoder:
@@ -117,7 +118,7 @@ class CTCTask:
         """Read the utterances of a batch, and vary them."""
         utterances = [self.train[index] for index in indices]
         waveforms = [
-            self.augment(load_utterance(u), np.random.default_rng([self.recipe.run.seed, 3, epoch, index]))
+            self.augment(self.read(u), np.random.default_rng([self.recipe.run.seed, 3, epoch, index]))
             for index, u in zip(indices, utterances, strict=True)
         ]
         return self._collate(utterances, waveforms)
@@ -170,7 +171,7 @@ class CTCTask:
             # Ranks without a batch repeat one, as all have to call a network that is spread over them.
             indices = plan[(step * ranks.world + ranks.rank) % len(plan)]
             utterances = [self.dev[i] for i in indices]
-            batch = self._collate(utterances, [load_utterance(u) for u in utterances]).to(ranks.device)
+            batch = self._collate(utterances, [self.read(u) for u in utterances]).to(ranks.device)
             log_probs, frames = self.network.log_probs(batch.inputs, batch.lengths)
             assert frames is not None
             for index, row, count in zip(indices, log_probs.float().cpu().numpy(), frames.tolist(), strict=True):

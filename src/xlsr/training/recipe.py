@@ -95,6 +95,7 @@ class FinetuneData:
     min_seconds: float = not_negative(0.1)  # shorter utterances are dropped, and it is said
     max_seconds: float = above_zero(30.0)  # longer utterances are dropped, and it is said
     batch_seconds: float = above_zero(100.0)  # padded seconds of one batch
+    cache_mib: int = not_negative(512)  # of decoded audio kept in memory (4.5 h in 1,000), in every loading process
 
 
 @dataclass(frozen=True)
