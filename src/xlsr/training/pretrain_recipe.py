@@ -7,8 +7,8 @@ from pathlib import Path
 
 from xlsr.config import Json, JsonObject  # noqa: F401  (the types of fields are looked up here, JsonObject by Json)
 from xlsr.errors import RecipeError
+from xlsr.training.fields import ModelName, above_zero, not_negative
 from xlsr.training.recipe import Recipe, check_architecture, check_files
-from xlsr.training.tables import ModelName, above_zero, not_negative
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Literal, TypeVar, get_type_hints
 from xlsr.config import Json, JsonObject, Wav2Vec2Config
 from xlsr.data.augment import AugmentRecipe
 from xlsr.errors import RecipeError
-from xlsr.training.tables import ModelName, above_zero, check_known, not_negative, plain, read_table
+from xlsr.training.fields import ModelName, above_zero, check_known, not_negative, plain, read_table
 
 SHIPPED = Path(__file__).parent / "recipes"
 

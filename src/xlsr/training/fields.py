@@ -1,4 +1,4 @@
-"""TOML tables read into dataclasses: closed sets of keys, checked types and ranges.
+"""Recipe tables read into dataclasses: closed sets of keys, checked types and ranges.
 
 Knows no recipe. A field's type is one of float, int, bool, str, Path, ModelName, a Literal of strings, a tuple of two
 floats or of any number of strings or Paths, a dict, or one of these or None; its range stands in the field itself
