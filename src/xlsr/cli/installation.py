@@ -79,7 +79,8 @@ class Installation:
 def installation() -> Installation:
     """Look at what is installed, without importing any of the optional packages."""
     problems: list[str] = []
-    packages = tuple(_packages())
+    # By extra, what is always installed first; "dev" holds all the others' again.
+    packages = tuple(sorted(_packages(), key=lambda package: (package.extra == "dev", package.extra or "")))
     problems += [f"{p.name} is missing: {p.install}" for p in packages if p.version is None and p.extra is None]
     try:
         description = read_description(find_model("default"))
