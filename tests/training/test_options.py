@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import xlsr
 from tests.training.test_trainer import corpus, losses  # noqa: F401  (a fixture)
 from xlsr.data.augment import AugmentRecipe
-from xlsr.errors import RecipeError, TrainingError
+from xlsr.errors import AudioError, RecipeError, TrainingError
 from xlsr.training.ctc import CTCTask, frames_needed
 from xlsr.training.distributed import Ranks, settle_precision
 from xlsr.training.finetune import finetune
@@ -99,6 +99,21 @@ def test_an_utterance_that_turns_out_too_short_is_left_out_by_name(corpus) -> No
     nothing = task.step(task.model, batch, draw)
     assert (nothing.weight, nothing.loss.item()) == (0, 0.0)
     nothing.loss.backward()
+
+
+def test_a_recording_that_cannot_be_read_is_left_out_by_name(corpus, tmp_path) -> None:  # noqa: F811
+    rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["audio"] = str(corpus / row["audio"])
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    rows[5]["audio"] = str(tmp_path / "broken.wav")
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run(corpus, tmp_path / "run", **{"data.train": str(tmp_path / "train.jsonl"), "optim.updates": 8})
+    assert re.search(r"broken\.wav is left out: .*broken\.wav", (tmp_path / "run" / "log.jsonl").read_text())
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, {"data.train": str(tmp_path / "train.jsonl")}))
+    assert len(task.load(0, [4, 5, 6]).labels) == 2
+    with pytest.raises(AudioError, match="none of 1 recordings"):
+        task.load(0, [5])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_utterances(corpus, tmp_path) -> None:  # noqa: F811

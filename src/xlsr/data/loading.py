@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +47,45 @@ class CachedLoader:
                 waveform.setflags(write=False)
                 self._kept[utterance] = waveform
         return waveform
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What could be read of some utterances.
+
+    Attributes:
+        places: of those that could, among all.
+        waveforms: theirs, (samples,) float32 mono at 16 kHz.
+        notes: why each of the others could not.
+    """
+
+    places: tuple[int, ...]
+    waveforms: tuple[NDArray[np.float32], ...]
+    notes: tuple[str, ...]
+
+
+def load_readable(
+    utterances: Sequence[Utterance], load: Callable[[Utterance], NDArray[np.float32]] | None = None
+) -> Loaded:
+    """Read what can be read: one broken recording of a corpus does not stop a run.
+
+    Args:
+        utterances: at least one.
+        load: reads one; default: `load_utterance`.
+
+    Raises:
+        AudioError: none can be read.
+    """
+    found: dict[int, NDArray[np.float32]] = {}
+    notes = []
+    for place, utterance in enumerate(utterances):
+        try:
+            found[place] = (load or load_utterance)(utterance)
+        except AudioError as error:
+            notes.append(f"{utterance.name} is left out: {error}")
+    if not found:
+        raise AudioError(f"none of {len(utterances)} recordings that belong together can be read: {notes[0]}")
+    return Loaded(tuple(found), tuple(found.values()), tuple(notes))
 
 
 def load_utterance(utterance: Utterance) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from xlsr.checkpoint.hf import build_ctc, read_weights
 from xlsr.config import Json
 from xlsr.data.augment import Augmenter, AugmentRecipe
 from xlsr.data.batching import plan_batches
-from xlsr.data.loading import CachedLoader
+from xlsr.data.loading import CachedLoader, load_readable
 from xlsr.data.manifest import Utterance, read_manifest
 from xlsr.data.vocabulary import Spelling, Survey, spell, target_of
 from xlsr.decoding.greedy import GreedyDecoder
@@ -51,6 +51,7 @@ class LabelledBatch:
         seconds: of audio, without padding.
         labels: class ids, one list an utterance.
         names: one an utterance, for messages.
+        notes: utterances that belong to the batch and could not be read.
     """
 
     inputs: Tensor
@@ -59,6 +60,7 @@ class LabelledBatch:
     seconds: float
     labels: tuple[list[int], ...]
     names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to(self, device: str) -> LabelledBatch:
         """The same batch on a device."""
@@ -115,13 +117,14 @@ class CTCTask:
         return plan_batches(durations, max_seconds=self.recipe.data.batch_seconds, rng=rng)
 
     def load(self, epoch: int, indices: Sequence[int]) -> LabelledBatch:
-        """Read the utterances of a batch, and vary them."""
-        utterances = [self.train[index] for index in indices]
+        """Read the utterances of a batch, and vary them; those that cannot be read are left out by name."""
+        loaded = load_readable([self.train[index] for index in indices], self.read)
+        kept = [indices[place] for place in loaded.places]
         waveforms = [
-            self.augment(self.read(u), np.random.default_rng([self.recipe.run.seed, 3, epoch, index]))
-            for index, u in zip(indices, utterances, strict=True)
+            self.augment(waveform, np.random.default_rng([self.recipe.run.seed, 3, epoch, index]))
+            for index, waveform in zip(kept, loaded.waveforms, strict=True)
         ]
-        return self._collate(utterances, waveforms)
+        return replace(self._collate([self.train[index] for index in kept], waveforms), notes=loaded.notes)
 
     def step(self, network: nn.Module, batch: LabelledBatch, draw: Draw) -> StepOutput:
         """CTC loss of a batch; the weight is the number of its utterances whose labels fit into their frames."""
@@ -145,7 +148,7 @@ class CTCTask:
             for name, row, count, fit in zip(batch.names, batch.labels, batch.frames, fits, strict=True)
             if not fit
         ]
-        return StepOutput(loss, len(labels), {}, tuple(notes))
+        return StepOutput(loss, len(labels), {}, (*batch.notes, *notes))
 
     def evaluate(self, ranks: Ranks) -> Evaluation:
         """Word and character error rates of greedy decoding on the development set; of phones their error rate."""

@@ -23,7 +23,8 @@ from xlsr.audio import SAMPLE_RATE, normalize_waveform
 from xlsr.checkpoint.hf import save
 from xlsr.config import Json
 from xlsr.data.batching import plan_batches
-from xlsr.data.manifest import Utterance, load_utterance, read_manifest
+from xlsr.data.loading import load_readable
+from xlsr.data.manifest import Utterance, read_manifest
 from xlsr.data.mixture import Mixture
 from xlsr.errors import TrainingError
 from xlsr.model.losses import feature_penalty, positions
@@ -48,12 +49,14 @@ class SpeechBatch:
         seconds: of audio.
         languages: one an utterance.
         names: one an utterance, for messages.
+        notes: utterances that belong to the batch and could not be read.
     """
 
     inputs: Tensor
     seconds: float
     languages: tuple[str, ...]
     names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to(self, device: str) -> SpeechBatch:
         """The same batch on a device."""
@@ -126,7 +129,7 @@ class PretrainTask:
             "alike": torch.isinf(seen.logits[:, 1:]).float().mean(dim=1).sum(),
             **{name: value * count for name, value in means.items()},
         }  # fmt: skip
-        return StepOutput(seen.loss + model.features_pen * penalty * count, count, metrics)
+        return StepOutput(seen.loss + model.features_pen * penalty * count, count, metrics, batch.notes)
 
     def temperature(self, update: int) -> float:
         """Temperature of the quantizer's noise at an update."""
@@ -209,14 +212,15 @@ class PretrainTask:
 
     def _collate(self, utterances: Sequence[Utterance], rng: np.random.Generator) -> SpeechBatch:
         """Read utterances, normalise them whole, and cut a random part of the shortest one's length out of each."""
-        waveforms = [load_utterance(u) for u in utterances]
+        loaded = load_readable(utterances)
+        utterances, waveforms = [utterances[place] for place in loaded.places], list(loaded.waveforms)
         if self.description.normalizes:
             waveforms = [normalize_waveform(waveform) for waveform in waveforms]
         size = min(round(self.recipe.data.max_seconds * SAMPLE_RATE), *(len(waveform) for waveform in waveforms))
         inputs = np.stack([_part(waveform, size, rng) for waveform in waveforms])
         return SpeechBatch(
             torch.from_numpy(inputs), inputs.size / SAMPLE_RATE, tuple(map(_language, utterances)),
-            tuple(u.audio.name for u in utterances),
+            tuple(u.audio.name for u in utterances), loaded.notes,
         )  # fmt: skip
 
     def _read(self, manifests: Sequence[Path], split: str | None) -> tuple[list[Utterance], list[tuple[str, str]], int]:
