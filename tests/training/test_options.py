@@ -19,7 +19,7 @@ from xlsr.training.distributed import Ranks, settle_precision
 from xlsr.training.finetune import finetune
 from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.schedule import lr_scale
-from xlsr.training.tasks import Draw
+from xlsr.training.tasks import Draw, Evaluation
 from xlsr.training.trainer import Trainer
 
 SHORT = {"optim.updates": 4, "run.eval_every": 2, "run.log_every": 1}
@@ -93,7 +93,9 @@ def test_an_utterance_that_turns_out_too_short_is_left_out_by_name(corpus) -> No
     assert output.weight == 2
     assert torch.isfinite(output.loss)
     needed = frames_needed(batch.labels[1])
-    assert output.notes == (f"train1.wav is left out: its labels need {needed} frames, it has {batch.frames[1]}",)
+    assert output.notes == (
+        f"{corpus / 'train1.wav'} is left out: its labels need {needed} frames, it has {batch.frames[1]}",
+    )
     for row in batch.labels:
         row.extend([row[0]] * 100)
     nothing = task.step(task.model, batch, draw)
@@ -120,7 +122,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_utterances(corpus, tm
     task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, SHORT))
     with torch.no_grad():
         task.network.lm_head.bias[3] = torch.nan
-    with pytest.raises(TrainingError, match=r"not finite at update 0, which saw train\d+\.wav"):
+    with pytest.raises(TrainingError, match=r"not finite at update 0, which saw .*train\d+\.wav"):
         Trainer(task, task.recipe, tmp_path).run()
 
 
@@ -133,14 +135,16 @@ def test_ranks_must_share_the_batches_of_an_update_evenly(corpus, tmp_path) -> N
 def test_a_device_that_is_not_there_is_named(corpus, tmp_path) -> None:  # noqa: F811
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(TrainingError, match="torch sees no GPU"):
+    with pytest.raises(TrainingError, match="torch sees 0 GPUs"):
         finetune(corpus / "recipe.toml", tmp_path, overrides={"run.device": "cuda"})
 
 
 def test_biases_and_norms_do_not_decay(corpus) -> None:  # noqa: F811
     task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, {"optim.head_lr": 0.5}))
     groups = task.parameter_groups()
-    assert all((p.ndim > 1) == (group.weight_decay > 0) for group in groups for p in group.parameters)
+    decaying = {id(p) for group in groups for p in group.parameters if group.weight_decay > 0}
+    for name, p in task.model.named_parameters():
+        assert (id(p) in decaying) == (p.ndim > 1 and not name.endswith("weight_g")), name
     assert {group.lr for group in groups} == {5e-3, 0.5}
     assert sum(len(group.parameters) for group in groups) == len(list(task.model.parameters()))
 
@@ -208,3 +212,49 @@ def test_a_compiled_network_learns_the_same(corpus, tmp_path) -> None:  # noqa: 
     compiled = run(corpus, tmp_path / "compiled", **{"model.architecture.hidden_dropout": 0.0, "run.compile": True})
     # The compiler adds in another order.
     assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+def test_a_run_that_was_stopped_before_its_first_state_begins_anew(corpus, tmp_path) -> None:  # noqa: F811
+    whole = run(corpus, tmp_path / "whole")
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, SHORT))
+    task.step = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(task, task.recipe, tmp_path / "parts").run()
+    finetune(corpus / "recipe.toml", tmp_path / "parts", overrides=SHORT, resume=True)
+    assert losses(tmp_path / "parts") == whole
+
+
+def test_an_evaluation_that_was_interrupted_is_made_up_for(corpus, tmp_path) -> None:  # noqa: F811
+    whole = finetune(corpus / "recipe.toml", tmp_path / "whole", overrides=SHORT)
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, SHORT))
+    task.evaluate = lambda ranks: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(task, task.recipe, tmp_path / "parts").run()
+    resumed = finetune(corpus / "recipe.toml", tmp_path / "parts", overrides=SHORT, resume=True)
+    assert resumed.figures == whole.figures
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+def test_other_utterances_or_symbols_than_a_run_began_with_are_refused(corpus, tmp_path) -> None:  # noqa: F811
+    rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["audio"] = str(corpus / row["audio"])
+    manifest, options = tmp_path / "train.jsonl", SHORT | {"data.train": str(tmp_path / "train.jsonl")}
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    finetune(corpus / "recipe.toml", tmp_path / "run", overrides=options)
+    rows[3]["text"] = "abc"
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(TrainingError, match="not those that it began with"):
+        finetune(corpus / "recipe.toml", tmp_path / "run", overrides=options, resume=True)
+
+
+def test_while_no_word_is_right_letters_choose_the_best_model(corpus, tmp_path) -> None:  # noqa: F811
+    task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, SHORT | {"run.eval_every": 1}))
+    rates = iter([0.9, 0.8, 0.85, 0.95])
+    task.evaluate = lambda ranks: Evaluation({"wer": 1.0, "cer": next(rates)})
+    assert Trainer(task, task.recipe, tmp_path).run().update == 2
+
+
+def test_a_device_nobody_has_is_named(corpus, tmp_path) -> None:  # noqa: F811
+    with pytest.raises(TrainingError, match=r"run\.device is gpu, .* one of auto, cpu"):
+        finetune(corpus / "recipe.toml", tmp_path, overrides={"run.device": "gpu"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +43,8 @@ def finetune(
     from xlsr.training.finetune import finetune as run
 
     result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
-    print(result.folder)
+    if os.environ.get("RANK", "0") == "0":
+        print(result.folder)
     return 0
 
 
@@ -68,7 +70,8 @@ def pretrain(
     from xlsr.training.pretrain import pretrain as run
 
     result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
-    print(result.folder)
+    if os.environ.get("RANK", "0") == "0":
+        print(result.folder)
     return 0
 
 

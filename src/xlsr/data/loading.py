@@ -43,7 +43,6 @@ class CachedLoader:
             waveform = load_utterance(utterance)
             if waveform.nbytes <= self._room:
                 self._room -= waveform.nbytes
-                waveform = waveform.copy()  # a stretch of a recording would keep the whole of it
                 waveform.setflags(write=False)
                 self._kept[utterance] = waveform
         return waveform
@@ -104,7 +103,7 @@ def samples_of(utterance: Utterance, source: AudioSource) -> NDArray[np.float32]
             f"{utterance.audio} has {len(waveform) / SAMPLE_RATE:.2f} s; a segment of {utterance.duration:.2f} s at "
             f"{utterance.offset:.2f} s is wanted, of which less than 25 ms are there"
         )
-    return waveform[start:end]
+    return waveform[start:end].copy()  # the rest of the recording is let go
 
 
 def channel_of(utterance: Utterance) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from xlsr.training.adapters import adapt, save_adapted
 from xlsr.training.distributed import Ranks
 from xlsr.training.recipe import FinetuneRecipe
 from xlsr.training.start import begin
-from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, decay_groups
+from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, decay_groups, fingerprint_of
 
 _SAMPLES = 8  # references and hypotheses shown at an evaluation
 
@@ -84,7 +85,9 @@ class CTCTask:
         if not self.train or not self.dev:
             survey, dropped = (self.survey_dev, self.dropped_dev) if self.train else (self.survey, self.dropped)
             raise TrainingError(f"no usable utterance is left; dropped: {dropped}\n{survey.report()}")
-        self.read, self.augment = CachedLoader(recipe.data.cache_mib << 20), Augmenter(recipe.augment)
+        # Processes that read live for an epoch: what they kept would be lost.
+        self.read = CachedLoader(0 if recipe.run.workers else recipe.data.cache_mib << 20)
+        self.augment = Augmenter(recipe.augment)
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
         if recipe.model.freeze_feature_encoder:
@@ -94,6 +97,12 @@ class CTCTask:
     def model(self) -> nn.Module:
         """The network that learns."""
         return self.network
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the symbols, and of what each utterance is to be spelt as."""
+        spoken = ((u.audio.name, u.offset, u.duration, self._target(u)) for u in self.train)
+        return fingerprint_of(itertools.chain(self.tokenizer.vocab.items(), spoken))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,17 +144,18 @@ class CTCTask:
             skip=tuple(np.flatnonzero(skipped).tolist()),
             head_only=draw.update < self.recipe.model.freeze_encoder_updates,
         )  # fmt: skip
-        fits = [frames_needed(row) <= count for row, count in zip(batch.labels, batch.frames, strict=True)]
+        counts = frames.tolist()
+        fits = [frames_needed(row) <= count for row, count in zip(batch.labels, counts, strict=True)]
         kept = torch.tensor(fits, device=logits.device)
         labels = [row for row, fit in zip(batch.labels, fits, strict=True) if fit]
         # A batch without a usable utterance still takes part in the exchange of gradients.
         loss = logits.sum() * 0
         if labels:
-            flat, counts = torch.tensor(list(itertools.chain(*labels))), torch.tensor([len(row) for row in labels])
-            loss = ctc_losses(logits[kept], frames[kept], flat, counts, blank=self.tokenizer.blank_id).sum()
+            flat, sizes = torch.tensor(list(itertools.chain(*labels))), torch.tensor([len(row) for row in labels])
+            loss = ctc_losses(logits[kept], frames[kept], flat, sizes, blank=self.tokenizer.blank_id).sum()
         notes = [
             f"{name} is left out: its labels need {frames_needed(row)} frames, it has {count}"
-            for name, row, count, fit in zip(batch.names, batch.labels, batch.frames, fits, strict=True)
+            for name, row, count, fit in zip(batch.names, batch.labels, counts, fits, strict=True)
             if not fit
         ]
         return StepOutput(loss, len(labels), {}, (*batch.notes, *notes))
@@ -183,7 +193,7 @@ class CTCTask:
         heard = {index: text for part in ranks.gather(heard) for index, text in part.items()}
         said = [self.tokenizer.decode(self._labels(utterance), group=False) for utterance in self.dev]
         return [
-            Scored(u.audio.name, said[index], heard[index], u.duration, u.speaker, u.language, u.split)
+            Scored(u.name, said[index], heard[index], u.duration, u.speaker, u.language, u.split)
             for index, u in enumerate(self.dev)
         ]
 
@@ -276,7 +286,7 @@ class CTCTask:
             tuple(config.num_encoder_frames(len(w)) for w in waveforms),
             sum(map(len, waveforms)) / SAMPLE_RATE,
             tuple(self._labels(u) for u in utterances),
-            tuple(u.audio.name for u in utterances),
+            tuple(u.name for u in utterances),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from xlsr.errors import TrainingError
-from xlsr.training.recipe import AnyRecipe
+from xlsr.training.recipe import AnyRecipe, Recipe
 
 T = TypeVar("T")
 
@@ -76,13 +76,15 @@ def start_ranks(device: str) -> Iterator[Ranks]:
         TrainingError: the device is not there.
     """
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if kind.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainingError(f"run.device is {device}, but torch sees no GPU; cpu or auto is wanted")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))]
+    if device not in known:
+        raise TrainingError(f"run.device is {device}, and torch sees {count} GPUs; one of {', '.join(known)} is wanted")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Ranks(device=kind)
         return
-    if kind == "cuda":
+    if kind.startswith("cuda"):
         kind = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(kind)
     dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
@@ -107,6 +109,13 @@ def settle_precision(recipe: AnyRecipe, device: str) -> AnyRecipe:
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         precision = "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
     return replace(recipe, run=replace(recipe.run, precision=precision))
+
+
+def autocast(recipe: Recipe, ranks: Ranks) -> AbstractContextManager[object]:
+    """The precision in which a recipe's network is computed; loss and optimiser stay in fp32."""
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    found = types.get(recipe.run.precision)
+    return nullcontext() if found is None else torch.autocast(ranks.device.partition(":")[0], found)
 
 
 def distribute(

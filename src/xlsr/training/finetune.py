@@ -11,7 +11,7 @@ from rich.console import Console
 from xlsr.config import Json, JsonObject
 from xlsr.metrics import score_corpus
 from xlsr.training.ctc import CTCTask
-from xlsr.training.distributed import Ranks, put_whole_weights, settle_precision, start_ranks
+from xlsr.training.distributed import Ranks, autocast, put_whole_weights, settle_precision, start_ranks
 from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.report import RunSummary, write_card, write_report
 from xlsr.training.trainer import Result, Trainer
@@ -50,7 +50,8 @@ def _describe(task: CTCTask, result: Result, ranks: Ranks) -> None:
     """Write the report of a run and the card of its best model, which hears the development set once more."""
     put_whole_weights(task.model, task.read_weights(result.folder), ranks)
     task.model.eval()
-    scored = task.transcribe(ranks)
+    with autocast(task.recipe, ranks):
+        scored = task.transcribe(ranks)
     if not ranks.leads:
         return
     run = RunSummary(

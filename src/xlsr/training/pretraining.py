@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from xlsr.training.distributed import Ranks
 from xlsr.training.health import Guard, Limits, revive
 from xlsr.training.pretrain_recipe import PretrainRecipe
 from xlsr.training.pretrain_start import start_pretraining
-from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, Verdict, decay_groups
+from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, Verdict, decay_groups, fingerprint_of
 
 _STRETCH = 1.25  # of the longest to the shortest of a batch: what is cut off is a fifth at most
 _UNKNOWN = "und"  # ISO 639's code of a language that is not told
@@ -86,6 +87,11 @@ class PretrainTask:
     def model(self) -> nn.Module:
         """The network that learns."""
         return self.network
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the recordings."""
+        return fingerprint_of((u.audio.name, u.offset, u.duration) for u in self.train)
 
     @property
     def layers(self) -> Sequence[nn.Module]:
@@ -220,7 +226,7 @@ class PretrainTask:
         inputs = np.stack([_part(waveform, size, rng) for waveform in waveforms])
         return SpeechBatch(
             torch.from_numpy(inputs), inputs.size / SAMPLE_RATE, tuple(map(_language, utterances)),
-            tuple(u.audio.name for u in utterances), loaded.notes,
+            tuple(u.name for u in utterances), loaded.notes,
         )  # fmt: skip
 
     def _read(self, manifests: Sequence[Path], split: str | None) -> tuple[list[Utterance], list[tuple[str, str]], int]:

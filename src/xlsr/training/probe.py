@@ -18,7 +18,7 @@ from torch import nn
 
 from xlsr.config import Json
 from xlsr.training.ctc import CTCTask
-from xlsr.training.distributed import Ranks, start_ranks
+from xlsr.training.distributed import Ranks, autocast, settle_precision, start_ranks
 from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.tasks import Draw
 
@@ -27,11 +27,14 @@ LEARNT = 0.1  # error rate of letters or phones
 _WARMUP = 30  # updates
 _EVALUATE_EVERY = 25  # updates
 # Everything that makes learning by heart harder.
-_DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "final_dropout")
+_DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "final_dropout",
+             "conformer_conv_dropout")  # fmt: skip
 _PLAIN: dict[str, Json] = {
     **{f"model.architecture.{name}": 0.0 for name in (*_DROPOUTS, "layerdrop")},
     "model.architecture.apply_spec_augment": False,
     "model.freeze_encoder_updates": 0,
+    **{f"augment.{name}_prob": 0.0 for name in ("speed", "rir", "noise", "gain", "clip", "telephone")},
+    "adapter.dropout": 0.0,
 }
 
 
@@ -69,7 +72,7 @@ def probe(recipe: Path | str, *, overrides: Mapping[str, Json] | None = None, se
         torch.set_num_threads(read.run.threads)
     torch.set_flush_denormal(True)
     with start_ranks(read.run.device) as ranks:
-        task = CTCTask(read)
+        task = CTCTask(settle_precision(read, ranks.device))
         # Utterances of ordinary length: the middle of the corpus.
         order = np.argsort([u.duration for u in task.train], kind="stable")
         first = max(len(order) // 2 - UTTERANCES // 2, 0)
@@ -79,7 +82,11 @@ def probe(recipe: Path | str, *, overrides: Mapping[str, Json] | None = None, se
 
 def _learn(task: CTCTask, ranks: Ranks, seconds: float) -> Verdict:
     model, groups = task.model.to(ranks.device).train(), task.parameter_groups()
-    optimizer = torch.optim.AdamW([{"params": g.parameters, "peak": g.lr} for g in groups], fused=True)
+    optim = task.recipe.optim
+    optimizer = torch.optim.AdamW(
+        [{"params": g.parameters, "peak": g.lr, "weight_decay": g.weight_decay} for g in groups],
+        betas=optim.betas, eps=optim.eps, fused=True,
+    )  # fmt: skip
     losses: list[float] = []
     started = time.monotonic()
     while True:
@@ -87,7 +94,8 @@ def _learn(task: CTCTask, ranks: Ranks, seconds: float) -> Verdict:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * min(1.0, (len(losses) + 1) / _WARMUP)
             draw = Draw(len(losses), np.random.default_rng(0), np.random.default_rng(0))
-            output = task.step(model, task.load(0, indices).to(ranks.device), draw)
+            with autocast(task.recipe, ranks):
+                output = task.step(model, task.load(0, indices).to(ranks.device), draw)
             (output.loss / max(output.weight, 1)).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -97,7 +105,8 @@ def _learn(task: CTCTask, ranks: Ranks, seconds: float) -> Verdict:
         if not ended and len(losses) % _EVALUATE_EVERY:
             continue
         model.eval()
-        evaluation = task.evaluate(ranks)
+        with autocast(task.recipe, ranks):
+            evaluation = task.evaluate(ranks)
         model.train()
         rate = evaluation.figures.get("per", evaluation.figures.get("cer", 1.0))
         if ended or rate < LEARNT:

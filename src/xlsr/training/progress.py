@@ -110,7 +110,8 @@ class RunLog:
 
     def note(self, update: int, text: str) -> None:
         """Log something by name, such as an utterance left out; every rank speaks for itself."""
-        Console(stderr=True).print(f"update {update}: {text}", markup=False, highlight=False)
+        console = self.console if self.leads else Console(stderr=True)
+        console.print(f"update {update}: {text}", markup=False, highlight=False)
         with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"update": update, "note": text}, ensure_ascii=False) + "\n")
 

@@ -36,7 +36,10 @@ def save_state(run: Path, model: nn.Module, optimizer: Optimizer, progress: Json
         progress: plain values; `update` must be among them.
         ranks: every rank has to call it.
     """
-    folder = run / f"state-{progress['update']}"
+    folder = run / _folder_of(progress)
+    if ranks.leads and folder.exists():
+        shutil.rmtree(folder)  # what a kill left of an earlier attempt
+    ranks.wait()
     folder.mkdir(parents=True, exist_ok=True)
     tensors, offsets = {}, {}
     for name, value in _tensors(model, optimizer):
@@ -45,14 +48,24 @@ def save_state(run: Path, model: nn.Module, optimizer: Optimizer, progress: Json
             tensors[name], offsets[name] = mine.detach().contiguous().cpu().clone(), str(offset)
     save_file(tensors, folder / f"rank-{ranks.rank}-of-{ranks.world}.safetensors", metadata=offsets)
     ranks.wait()
+    save_progress(run, progress, ranks)
     if ranks.leads:
-        partial = run / "progress.json.partial"
-        partial.write_text(json.dumps(progress | {"state": folder.name}, indent=2) + "\n", "utf-8")
-        os.replace(partial, run / "progress.json")
         for old in run.glob("state-*"):
             if old != folder:
                 shutil.rmtree(old)
     ranks.wait()
+
+
+def save_progress(run: Path, progress: JsonObject, ranks: Ranks) -> None:
+    """Write how far a run came, of whose update a state is stored; the file appears at once."""
+    if ranks.leads:
+        partial = run / "progress.json.partial"
+        partial.write_text(json.dumps(progress | {"state": _folder_of(progress)}, indent=2) + "\n", "utf-8")
+        os.replace(partial, run / "progress.json")
+
+
+def _folder_of(progress: JsonObject) -> str:
+    return f"state-{progress['update']}"
 
 
 def load_state(run: Path, model: nn.Module, optimizer: Optimizer, ranks: Ranks) -> JsonObject:
@@ -61,8 +74,6 @@ def load_state(run: Path, model: nn.Module, optimizer: Optimizer, ranks: Ranks) 
     Raises:
         TrainingError: there is no state, or it is damaged or of another network.
     """
-    if not (run / "progress.json").is_file():
-        raise TrainingError(f"{run} holds no progress.json; there is nothing to resume")
     progress = read_json_object(run / "progress.json")
     folder = run / str(progress.get("state"))
     try:

@@ -7,7 +7,8 @@ resume changes a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self, TypeVar, runtime_checkable
@@ -102,6 +103,10 @@ class Task(Protocol[AnyBatch]):
         """The network that learns."""
 
     @property
+    def fingerprint(self) -> str:
+        """Of what is learnt: utterances and symbols; a run goes on only with the same."""
+
+    @property
     def layers(self) -> Sequence[nn.Module]:
         """Its repeated parts, which are compiled and sharded one by one."""
 
@@ -143,8 +148,16 @@ class Watchful(Protocol):
         """Mend the network after its weights were restored, for the count-th time; returns what was done."""
 
 
+def fingerprint_of(parts: Iterable[object]) -> str:
+    """A digest of values that their `repr` tells apart."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode() + b"\n")
+    return digest.hexdigest()
+
+
 def decay_groups(named: Sequence[tuple[str, nn.Parameter]], lr: float, weight_decay: float) -> list[ParameterGroup]:
     """Groups of one learning rate: matrices and kernels decay; biases, norms and embeddings of one vector do not."""
-    learning = [p for _, p in named if p.requires_grad]
-    parts = ([p for p in learning if p.ndim > 1], weight_decay), ([p for p in learning if p.ndim <= 1], 0.0)
+    learning = [(p, p.ndim > 1 and not name.endswith("weight_g")) for name, p in named if p.requires_grad]
+    parts = ([p for p, decays in learning if decays], weight_decay), ([p for p, decays in learning if not decays], 0.0)
     return [ParameterGroup(parameters, lr, decay) for parameters, decay in parts if parameters]

@@ -11,7 +11,6 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, cast
@@ -25,20 +24,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from xlsr.config import Json, JsonObject, read_json_object
 from xlsr.errors import TrainingError
-from xlsr.training.distributed import Ranks, distribute, last_backward, put_whole_weights, whole_weights
+from xlsr.training.distributed import Ranks, autocast, distribute, last_backward, put_whole_weights, whole_weights
 from xlsr.training.progress import Meter, RunLog
 from xlsr.training.recipe import Recipe
 from xlsr.training.schedule import lr_scale
-from xlsr.training.state import load_state, save_state
+from xlsr.training.state import load_state, save_progress, save_state
 from xlsr.training.tasks import AnyBatch, Draw, Task, Verdict, Watchful
 
 _FREE = (  # change no result, and may change on resume
-    "run.device", "run.threads", "run.workers", "run.log_every", "run.save_every", "run.strategy", "run.compile",
-    "run.on_alarm",
-    "model.gradient_checkpointing",
+    "run.device", "run.threads", "run.workers", "run.log_every", "run.save_every", "run.strategy",
+    "run.on_alarm", "model.gradient_checkpointing", "data.cache_mib", "augment.cache_mib",
 )  # fmt: skip
 _REPAIRS = 3  # after as many halvings of the learning rate another cause is likelier
-_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -107,6 +104,7 @@ class Trainer(Generic[AnyBatch]):
         self.best: dict[str, float] = {}
         self.best_update = 0
         self.waited = 0  # evaluations since the best
+        self.evaluated = 0  # the last update that was measured
         self.repairs = 0  # each has halved the learning rate
         self.meter = Meter()
 
@@ -127,6 +125,7 @@ class Trainer(Generic[AnyBatch]):
             batches = self._batches()
             if run.on_alarm == "repair" and not resume:
                 self._save_state()  # something to go back to
+            self._evaluate_if_due()  # of a run that was stopped between its state and its evaluation
             self.meter.restart()
             while self.update < updates and not self._has_stalled():
                 try:
@@ -137,15 +136,13 @@ class Trainer(Generic[AnyBatch]):
                     continue
                 self.update += 1
                 self.log.advance(self.update)
-                last = self.update == updates
-                evaluates = last or self.update % run.eval_every == 0
-                saves = evaluates or self.update % save_every == 0
+                saves = self._is_evaluated_now() or self.update % save_every == 0
                 if saves or self.update % run.log_every == 0:
                     self.log.figures(self.update, self.meter.flush())
-                if evaluates:
-                    self._evaluate()
                 if saves:
                     self._save_state()
+                self._evaluate_if_due()
+                if saves:
                     self.meter.restart()
             self._average()
         return Result(self.out / "best", self.best, self.best_update)
@@ -156,9 +153,9 @@ class Trainer(Generic[AnyBatch]):
         if resume:
             if not self.out.is_dir():
                 raise TrainingError(f"{self.out} is not there; there is nothing to resume")
-            progress = load_state(self.out, self.task.model, self.optimizer, self.ranks)
             self._check_recipe(wanted)
-            self._restore(progress)
+            if (self.out / "progress.json").is_file():  # else it was stopped before its first state
+                self._restore(load_state(self.out, self.task.model, self.optimizer, self.ranks))
             return
         if (self.out / "progress.json").exists() or (self.out / "log.jsonl").exists():
             raise TrainingError(f"{self.out} already holds a run; resume it, or name another folder")
@@ -170,12 +167,17 @@ class Trainer(Generic[AnyBatch]):
 
     def _check_recipe(self, wanted: JsonObject) -> None:
         """Raise TrainingError where the run in the folder has another recipe, by the names of the keys."""
-        saved = read_json_object(self.out / "recipe.json")
+        if not (self.out / "recipe.json").is_file():
+            raise TrainingError(f"{self.out} holds no run; there is nothing to resume")
+        saved, defaults = read_json_object(self.out / "recipe.json"), type(self.recipe)().to_dict()
         for table, values in wanted.items():
-            before = saved.get(table)
+            before, usual = saved.get(table, {}), defaults[table]
             assert isinstance(values, dict)
+            assert isinstance(before, dict)
+            assert isinstance(usual, dict)
             for key, value in values.items():
-                if f"{table}.{key}" not in _FREE and (not isinstance(before, dict) or before.get(key) != value):
+                # A key that the run's xlsr did not know had its default.
+                if f"{table}.{key}" not in _FREE and before.get(key, usual[key]) != value:
                     raise TrainingError(
                         f"{self.out} was trained by another recipe: {table}.{key} differs; see recipe.json"
                     )
@@ -211,7 +213,7 @@ class Trainer(Generic[AnyBatch]):
             group["lr"] = group["peak"] * scale
         sums: dict[str, Tensor] = {}
         for index, batch in enumerate(batches):
-            with last_backward(self.network, last=index == len(batches) - 1), self._autocast():
+            with last_backward(self.network, last=index == len(batches) - 1), autocast(self.recipe, self.ranks):
                 draw = self._draw(index * self.ranks.world + self.ranks.rank)
                 output = self.task.step(self.network, batch.to(self.ranks.device), draw)
             with last_backward(self.network, last=index == len(batches) - 1):
@@ -230,7 +232,9 @@ class Trainer(Generic[AnyBatch]):
             )
         if totals["weight"]:
             self._watch(totals)
-            totals["grad_norm"] = self._move(totals["weight"]) * totals["weight"]
+            norm = self._move(totals["weight"])
+            if math.isfinite(norm):  # else the scaler of fp16 has skipped the update, and is smaller now
+                totals["grad_norm"] = norm * totals["weight"]
         self.meter.add(totals, totals.pop("seconds"))
 
     def _watch(self, totals: Mapping[str, float]) -> None:
@@ -268,11 +272,6 @@ class Trainer(Generic[AnyBatch]):
         if self.ranks.leads:
             self.log.note(self.update, text)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        precision = self.recipe.run.precision
-        kind = self.ranks.device.partition(":")[0]
-        return nullcontext() if precision == "fp32" else torch.autocast(kind, _PRECISIONS[precision])
-
     def _move(self, weight: float) -> float:
         """Divide the summed gradients, clip them, and let the optimiser move; returns their norm before clipping."""
         self.scaler.unscale_(self.optimizer)
@@ -295,15 +294,16 @@ class Trainer(Generic[AnyBatch]):
     def _evaluate(self, name: str = "last") -> None:
         """Measure on the development set; save the model under a name, and as the best where it is."""
         self.task.model.eval()
-        with self._autocast():
+        with autocast(self.recipe, self.ranks):
             evaluation = self.task.evaluate(self.ranks)
         self.task.model.train()
         figures = evaluation.figures
-        better = not self.best or next(iter(figures.values())) < next(iter(self.best.values()))
+        # All figures in their order: while no word is right yet, letters tell models apart.
+        better = not self.best or tuple(figures.values()) < tuple(self.best.values())
         self.log.evaluation(self.update, evaluation, better=better)
         noted: dict[str, Json] = {"update": self.update, **{f"dev_{key}": value for key, value in figures.items()}}
         weights = whole_weights(self.task.model)
-        self.waited = 0 if better else self.waited + 1
+        self.waited, self.evaluated = 0 if better else self.waited + 1, self.update
         if better:
             self.best, self.best_update = figures, self.update
         if self.ranks.leads:
@@ -337,20 +337,37 @@ class Trainer(Generic[AnyBatch]):
         self.log.note(self.update, f"the mean of the weights of the last {len(files)} evaluations:")
         self._evaluate("averaged")
 
-    def _save_state(self) -> None:
-        progress: JsonObject = {
-            "update": self.update, "best": dict(self.best), "best_update": self.best_update, "waited": self.waited,
-            "repairs": self.repairs, "scaler": self.scaler.state_dict(),
+    def _is_evaluated_now(self) -> bool:
+        return self.update == self.recipe.optim.updates or self.update % self.recipe.run.eval_every == 0
+
+    def _evaluate_if_due(self) -> None:
+        if self.evaluated < self.update and self._is_evaluated_now():
+            self._evaluate()
+            save_progress(self.out, self._progress(), self.ranks)
+
+    def _progress(self) -> JsonObject:
+        return {
+            "update": self.update, "evaluated": self.evaluated, "best": dict(self.best),
+            "best_update": self.best_update, "waited": self.waited, "repairs": self.repairs,
+            "scaler": self.scaler.state_dict(), "fingerprint": self.task.fingerprint,
         }  # fmt: skip
-        save_state(self.out, self.task.model, self.optimizer, progress, self.ranks)
+
+    def _save_state(self) -> None:
+        save_state(self.out, self.task.model, self.optimizer, self._progress(), self.ranks)
 
     def _restore(self, progress: JsonObject) -> None:
         try:
-            self.update, self.best_update, self.waited = (
-                int(cast(int, progress[key])) for key in ("update", "best_update", "waited")
+            self.update, self.best_update, self.waited, self.evaluated = (
+                int(cast(int, progress[key])) for key in ("update", "best_update", "waited", "evaluated")
             )
+            known = progress["fingerprint"]
             self.repairs = int(cast(int, progress.get("repairs", 0)))
             self.best = {str(k): float(cast(float, v)) for k, v in cast(JsonObject, progress["best"]).items()}
             self.scaler.load_state_dict(cast(dict[str, float], progress["scaler"]))
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise TrainingError(f"{self.out / 'progress.json'} is damaged: {error}") from error
+        if known != self.task.fingerprint:
+            raise TrainingError(
+                f"the utterances or the symbols that {self.out} learns are not those that it began with; put the "
+                "manifests back as they were, or begin a new run with model.start"
+            )
