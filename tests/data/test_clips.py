@@ -10,6 +10,8 @@ import pytest
 import soundfile
 
 from xlsr.data.clips import ClipStore
+from xlsr.data.manifest import read_manifest, write_manifest
+from xlsr.data.shards import write_shards
 from xlsr.errors import AudioError, ManifestError
 
 
@@ -78,6 +80,14 @@ def test_a_manifest_that_cannot_serve_is_refused_before_the_run(tmp_path: Path, 
     soundfile.write(tmp_path / "x.wav", np.full(16_000, 0.5), 16_000)
     with pytest.raises(ManifestError, match=message):
         ClipStore(manifest(tmp_path, row), "noise", 1 << 20)
+
+
+def test_clips_of_a_shard_serve_as_well(tmp_path: Path) -> None:
+    listed = manifest(tmp_path, {"audio": "a.wav", "duration": 1.0, "kind": "noise", "level": 0.25})
+    packed = write_shards(read_manifest(listed), tmp_path / "noises").utterances
+    write_manifest(packed, tmp_path / "packed.jsonl")
+    assert packed[0].audio.parent.suffix == ".tar"
+    assert levels(ClipStore(tmp_path / "packed.jsonl", "noise", 1 << 20)) == {0.25}
 
 
 def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path) -> None:

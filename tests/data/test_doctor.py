@@ -129,6 +129,18 @@ def test_the_clean_manifest_overwrites_none_that_was_read(tmp_path) -> None:
             doctor(path, against=against, fix=fix)
 
 
+def test_the_clean_manifest_overwrites_nothing_but_an_earlier_one(tmp_path) -> None:
+    path = write(tmp_path, "list.jsonl", {"audio": "a.wav", "duration": 1.0})
+    test = write(tmp_path, "test.jsonl", {"audio": "b.wav", "duration": 1.0})
+    before = test.read_bytes()
+    with pytest.raises(ManifestError, match=r"test\.jsonl is there already"):
+        doctor(path, audio=False, fix=test)
+    assert test.read_bytes() == before
+    for _ in range(2):
+        doctor(path, audio=False, fix=tmp_path / "clean.jsonl")
+    assert not list(tmp_path.glob(".*.part"))
+
+
 def test_a_manifest_of_nothing_is_refused(tmp_path) -> None:
     for content in ("", "\n\n"):
         (tmp_path / "empty.jsonl").write_text(content)

@@ -34,6 +34,13 @@ class NamedBytes(io.BytesIO):
         self.name = name
 
 
+def is_there(audio: Path) -> bool:
+    """Whether a recording, or the archive that is to hold it, is a file; no archive is opened."""
+    places = [archive for archive in audio.parents if archive.suffix.lower() in (".tar", ".parquet")]
+    places += [audio.parent.with_name(f"{audio.parent.name}.zip")] if audio.parent.name else []
+    return os.path.exists(audio) or any(os.path.isfile(place) for place in places)
+
+
 def audio_file(audio: Path) -> Path | NamedBytes:
     """Find the recording that a row names, as `xlsr.audio` takes it.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio import SAMPLE_RATE
+from xlsr.data.archives import is_there
 from xlsr.data.manifest import Utterance, load_utterance, read_manifest
 from xlsr.errors import ManifestError
 
@@ -77,7 +78,7 @@ class ClipStore:
 
 
 def _check(clip: Utterance, manifest: Path, max_bytes: int) -> None:
-    if not clip.audio.exists() and not clip.audio.parent.with_name(clip.audio.parent.name + ".zip").is_file():
+    if not is_there(clip.audio):
         raise ManifestError(
             f"manifest {manifest} lists {clip.audio}, which is not there: mend the path or drop the row"
         )

@@ -101,6 +101,11 @@ def _check_target(fix: Path, sources: Sequence[Path]) -> None:
     for source in sources:
         if fix.resolve() == source.resolve() or _dropped_path(fix).resolve() == source.resolve():
             raise ManifestError(f"{fix} would overwrite {source}; the clean manifest wants a name of its own")
+    if fix.exists() and not _dropped_path(fix).exists():
+        raise ManifestError(
+            f"{fix} is there already, and no earlier clean manifest ({_dropped_path(fix).name} is not beside it); "
+            "the clean manifest wants a name of its own"
+        )
 
 
 def _dropped_path(fix: Path) -> Path:
@@ -128,8 +133,10 @@ def _written(report: DoctorReport, rows: Sequence[Row], bad: dict[int, bytes], f
             entry = {"line": line, "row": raw.decode("utf-8", "replace"), "reasons": why}
             dropped.append(_json_bytes(entry))
     fix.parent.mkdir(parents=True, exist_ok=True)
-    fix.write_bytes(b"".join(row + b"\n" for row in clean))
-    _dropped_path(fix).write_bytes(b"".join(row + b"\n" for row in dropped))
+    for path, content in ((_dropped_path(fix), dropped), (fix, clean)):
+        partial = path.with_name(f".{path.name}.part")
+        partial.write_bytes(b"".join(row + b"\n" for row in content))
+        partial.replace(path)
     return DoctorReport(
         report.manifest, report.utterances, report.seconds, report.audio_checked, report.findings,
         tuple(repaired), tuple(sorted(reasons)),

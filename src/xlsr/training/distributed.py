@@ -150,9 +150,14 @@ def whole(value: Tensor) -> Tensor:
     return full.detach().cpu()
 
 
-def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The model's state dict on the CPU, gathered from the ranks; every rank has to call it."""
-    return {name: whole(value) for name, value in model.state_dict().items()}
+def whole_weights(model: nn.Module, ranks: Ranks) -> dict[str, Tensor]:
+    """The model's state dict on the CPU of the leading rank, empty on the others; every rank has to call it."""
+    weights = {}
+    for name, value in model.state_dict().items():
+        full = whole(value)
+        if ranks.leads:
+            weights[name] = full
+    return weights
 
 
 def piece(value: Tensor, ranks: Ranks) -> tuple[Tensor, int]:

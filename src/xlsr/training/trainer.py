@@ -302,7 +302,7 @@ class Trainer(Generic[AnyBatch]):
         better = not self.best or tuple(figures.values()) < tuple(self.best.values())
         self.log.evaluation(self.update, evaluation, better=better)
         noted: dict[str, Json] = {"update": self.update, **{f"dev_{key}": value for key, value in figures.items()}}
-        weights = whole_weights(self.task.model)
+        weights = whole_weights(self.task.model, self.ranks)
         self.waited, self.evaluated = 0 if better else self.waited + 1, self.update
         if better:
             self.best, self.best_update = figures, self.update
