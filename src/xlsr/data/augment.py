@@ -8,7 +8,7 @@ Knows no labels: nothing but speed changes the length, and nothing moves the spe
     harder = augment(waveform, np.random.default_rng((seed, epoch, index)))
 
 The steps come in the order of the world: how somebody speaks, the room, its noise, the recorder's gain and overload,
-the line. `convolution.py` has the filter, `clips.py` the noises and rooms, `telephone.py` the codecs.
+the line. `filtering.py` has the filter, `clips.py` the noises and rooms, `telephone.py` the codecs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from xlsr.audio import SAMPLE_RATE
 from xlsr.data.clips import ClipStore
-from xlsr.data.convolution import convolve
+from xlsr.data.filtering import convolve
 from xlsr.data.telephone import CODECS, missing_codecs, telephone
 from xlsr.errors import RecipeError
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio import SAMPLE_RATE, g711
-from xlsr.data.convolution import convolve
+from xlsr.data.filtering import convolve
 
 _BAND_HERTZ = (300.0, 3400.0)
 _BAND_TAPS = 161  # at 8 kHz: 170 Hz from passing to -50 dB (Blackman window: 5.5 * 8000 / 161 between the two)

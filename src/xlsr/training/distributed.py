@@ -97,7 +97,7 @@ def start_ranks(device: str) -> Iterator[Ranks]:
 def settle_precision(recipe: AnyRecipe, device: str) -> AnyRecipe:
     """The recipe with `run.precision` auto replaced by what the device is fastest in: bf16 where it has it.
 
-    A CPU with bf16 instructions (AVX512-BF16, AMX) trains about 1.6 times as fast as in fp32.
+    A CPU with bf16 instructions (AVX512-BF16, AMX) takes about half the time of fp32 (`benchmarks/training_parts.py`).
     """
     if recipe.run.precision != "auto":
         return recipe

@@ -10,13 +10,12 @@ import torch
 from xlsr.checkpoint.folder import Description
 from xlsr.checkpoint.load import load_checkpoint
 from xlsr.config import JsonObject, Wav2Vec2Config
-from xlsr.errors import TrainingError
 from xlsr.model.pretraining import Wav2Vec2ForPreTraining
 from xlsr.model.wav2vec2 import Wav2Vec2Model
 from xlsr.training.pretrain_recipe import PretrainRecipe
+from xlsr.training.start import changed_keys
 
-# Keys that change training but not the function that the weights compute, and those of the heads.
-_REGULARISATION = re.compile(r"(mask_.*|.*_dropout|layerdrop|apply_spec_augment)")
+# Keys of the heads, and of the loss, which change no function of the encoder.
 _HEADS = re.compile(r"(num_codevector.*|codevector_dim|proj_codevector_dim)")
 _LOSS = re.compile(r"(num_negatives|diversity_loss_weight|contrastive_logits_temperature)")
 
@@ -50,13 +49,9 @@ def start_pretraining(recipe: PretrainRecipe) -> tuple[Description, Wav2Vec2ForP
 
 def _changed(config: Wav2Vec2Config, changes: JsonObject, *, has_heads: bool) -> Wav2Vec2Config:
     """The architecture of a checkpoint with other dropouts, losses or, where it has none, heads."""
-    settled = config.to_dict()
-    free = [_REGULARISATION, _LOSS, *([] if has_heads else [_HEADS])]
-    for key, value in changes.items():
-        if settled.get(key) != value and not any(pattern.fullmatch(key) for pattern in free):
-            raise TrainingError(f"model.start settles the architecture; model.architecture.{key} cannot change it")
+    keys = changed_keys(config, changes, _LOSS, *([] if has_heads else [_HEADS]))
     named: JsonObject = {"architectures": ["Wav2Vec2ForPreTraining"]}
-    return Wav2Vec2Config.from_dict(_masked(settled | changes | named), name="model.architecture")
+    return Wav2Vec2Config.from_dict(_masked(keys | named), name="model.architecture")
 
 
 def _masked(keys: JsonObject) -> JsonObject:

@@ -39,7 +39,7 @@ _PLAIN: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ProbeResult:
     """What a probe came to.
 
     Attributes:
@@ -59,7 +59,7 @@ class Verdict:
     advice: str
 
 
-def probe(recipe: Path | str, *, overrides: Mapping[str, Json] | None = None, seconds: float = 300.0) -> Verdict:
+def probe(recipe: Path | str, *, overrides: Mapping[str, Json] | None = None, seconds: float = 300.0) -> ProbeResult:
     """Learn sixteen utterances of a recipe's training set by heart, with every regularisation off.
 
     Args:
@@ -80,7 +80,7 @@ def probe(recipe: Path | str, *, overrides: Mapping[str, Json] | None = None, se
         return _learn(task, ranks, seconds)
 
 
-def _learn(task: CTCTask, ranks: Ranks, seconds: float) -> Verdict:
+def _learn(task: CTCTask, ranks: Ranks, seconds: float) -> ProbeResult:
     model, groups = task.model.to(ranks.device).train(), task.parameter_groups()
     optim = task.recipe.optim
     optimizer = torch.optim.AdamW(
@@ -111,7 +111,7 @@ def _learn(task: CTCTask, ranks: Ranks, seconds: float) -> Verdict:
         rate = evaluation.figures.get("per", evaluation.figures.get("cer", 1.0))
         if ended or rate < LEARNT:
             advice = _advice(rate, losses)
-            return Verdict(rate < LEARNT, len(losses), rate, tuple(losses), evaluation.samples, advice)
+            return ProbeResult(rate < LEARNT, len(losses), rate, tuple(losses), evaluation.samples, advice)
 
 
 def _advice(rate: float, losses: list[float]) -> str:

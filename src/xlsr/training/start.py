@@ -80,7 +80,9 @@ def _from_checkpoint(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpo
     """The encoder of a checkpoint, and its head where the vocabulary stays."""
     description, network = checkpoint.description, checkpoint.network
     chosen = _choose(recipe, train, checkpoint)
-    config = _regularised(description.config, recipe.model.architecture)
+    config = Wav2Vec2Config.from_dict(
+        changed_keys(description.config, recipe.model.architecture), name="model.architecture"
+    )
     if not chosen.is_own:
         config = replace(config, **_head_keys(chosen.tokenizer))  # type: ignore[arg-type]
     prefix = _ENCODER if isinstance(network, Wav2Vec2Model) else ""
@@ -179,10 +181,15 @@ def _on_case(recipe: FinetuneRecipe, case: Case) -> tuple[str, ...]:
 _REGULARISATION = re.compile(r"(mask_.*|.*_dropout|layerdrop|apply_spec_augment)")
 
 
-def _regularised(config: Wav2Vec2Config, changes: JsonObject) -> Wav2Vec2Config:
-    """The architecture of a model to start from, with other dropouts or masks."""
+def changed_keys(config: Wav2Vec2Config, changes: JsonObject, *also: re.Pattern[str]) -> JsonObject:
+    """The keys of config.json of a model to start from, with other dropouts or masks, or what `also` allows.
+
+    Raises:
+        TrainingError: a change would be to the architecture, which the weights settle.
+    """
     settled = config.to_dict()
     for key, value in changes.items():
-        if not _REGULARISATION.fullmatch(key) and settled.get(key) != value:
+        is_free = any(pattern.fullmatch(key) for pattern in (_REGULARISATION, *also))
+        if not is_free and settled.get(key) != value:
             raise TrainingError(f"model.start settles the architecture; model.architecture.{key} cannot change it")
-    return Wav2Vec2Config.from_dict(settled | changes, name="model.architecture")
+    return settled | changes

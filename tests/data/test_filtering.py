@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlsr.data.convolution import _fast_size, convolve
+from xlsr.data.filtering import _fast_size, convolve
 
 
 @given(st.integers(1, 400), st.integers(1, 200), st.data())
