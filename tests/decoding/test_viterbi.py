@@ -18,6 +18,7 @@ from xlsr.decoding.viterbi import WILDCARD, align_ids
 from xlsr.errors import AlignmentError
 
 COST = 0.5
+SPACE = 4  # of the tests that have one
 
 
 def random_log_probs(frames: int, vocab: int, seed: int = 0) -> np.ndarray:
@@ -34,14 +35,18 @@ def spoken(ids: list[int], starts: list[int], frames: int, vocab: int, seed: int
     return log_probs
 
 
-def emissions(log_probs: np.ndarray, ids: list[int], cost: float = COST) -> tuple[list[int], np.ndarray]:
+def emissions(log_probs: np.ndarray, ids: list[int]) -> tuple[list[int], np.ndarray]:
     """The tokens, and the log-probability of every frame in every state: gap 0, token 1, gap 1 ... The blank is 0."""
-    tokens = [id for id in ids if id != WILDCARD]
-    free = {sum(id != WILDCARD for id in ids[:place]) for place, id in enumerate(ids) if id == WILDCARD}
-    anything = np.maximum(log_probs[:, 0], log_probs[:, 1:].max(axis=1) - cost)
-    columns = [anything if state // 2 in free else log_probs[:, 0] for state in range(2 * len(tokens) + 1)]
-    columns[1::2] = [log_probs[:, token] for token in tokens]
-    return tokens, np.stack(columns, axis=1).astype(np.float64)
+    tokens, gaps = [], [log_probs[:, 0]]
+    for id in ids:
+        if id == WILDCARD:
+            gaps[-1] = np.maximum(gaps[-1], np.maximum(log_probs[:, SPACE], log_probs[:, 1:].max(axis=1) - COST))
+        elif id == SPACE:
+            gaps[-1] = np.maximum(gaps[-1], log_probs[:, SPACE])
+        else:
+            tokens.append(id)
+            gaps += [log_probs[:, id], log_probs[:, 0]]
+    return tokens, np.stack(gaps, axis=1).astype(np.float64)
 
 
 def origins(state: int, tokens: list[int]) -> Iterator[int]:
@@ -62,9 +67,9 @@ def exhaustive(log_probs: np.ndarray, ids: list[int]) -> float:
     return max(best_from(len(table) - 1, state) for state in range(2 * len(tokens) + 1)[-2:])
 
 
-def full_table(log_probs: np.ndarray, ids: list[int], cost: float = COST) -> float:
+def full_table(log_probs: np.ndarray, ids: list[int]) -> float:
     """The score of the best path, by a table over all states in double precision."""
-    tokens, table = emissions(log_probs, ids, cost)
+    tokens, table = emissions(log_probs, ids)
     scores = np.full(2 * len(tokens) + 1, -np.inf)
     scores[0] = 0
     for row in table:
@@ -81,38 +86,39 @@ def score_of(spans: list[TokenSpan], log_probs: np.ndarray) -> float:
     return total + float(log_probs[frame:, 0].sum())
 
 
-def path_score(log_probs: np.ndarray, ids: list[int], cost: float = COST) -> float:
-    """The score of the path found, of a text with wildcards too; their gaps are read off the tokens around them."""
-    _, table = emissions(log_probs, ids, cost)
-    spans = [span for span in align_ids(log_probs, ids, 0, wildcard_cost=cost) if span.id != WILDCARD]
+def path_score(log_probs: np.ndarray, ids: list[int]) -> float:
+    """The score of the path found; what lies between two tokens is the gap of the one before."""
+    tokens, table = emissions(log_probs, ids)
+    spans = align_ids(log_probs, ids, 0, space_id=SPACE, wildcard_cost=COST)
     states = np.zeros(len(log_probs), int)
-    for place, span in enumerate(spans):
+    for place, span in enumerate(span for span in spans if span.id not in (WILDCARD, SPACE)):
+        assert span.id == tokens[place]
         states[span.start : span.end] = 2 * place + 1
         states[span.end :] = 2 * place + 2
     return float(table[np.arange(len(states)), states].sum())
 
 
 few_values = st.integers(-6, 0).map(float)  # ties and repetitions are common
-small = hnp.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(4)), elements=few_values)
+small = hnp.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(5)), elements=few_values)
 
 
 @settings(max_examples=100, deadline=None)
-@given(small, st.lists(st.sampled_from([1, 2, 3, 3, WILDCARD]), min_size=1, max_size=5))
+@given(small, st.lists(st.sampled_from([1, 2, 3, 3, SPACE, WILDCARD]), min_size=1, max_size=5))
 def test_the_path_is_the_best_of_all_paths(log_probs: np.ndarray, ids: list[int]) -> None:
     wanted = exhaustive(log_probs, ids)
     assert full_table(log_probs, ids) == pytest.approx(wanted)
     if wanted == -np.inf:
         with pytest.raises(AlignmentError, match="too long for it"):
-            align_ids(log_probs, ids, 0)
+            align_ids(log_probs, ids, 0, space_id=SPACE)
         return
-    spans = align_ids(log_probs, ids, 0)
-    assert [span.id for span in spans] == ids
-    assert all(span.start < span.end for span in spans if span.id != WILDCARD)
-    assert all(a.end <= b.start for a, b in pairwise(spans))
-    tokens = [span for span in spans if span.id != WILDCARD]
-    assert all(a.end < b.start for a, b in pairwise(tokens) if a.id == b.id)
     assert path_score(log_probs, ids) == pytest.approx(wanted, abs=1e-4)  # sums of float32
-    if WILDCARD not in ids:
+    spans = align_ids(log_probs, ids, 0, space_id=SPACE)
+    assert [span.id for span in spans] == ids
+    assert all(a.end <= b.start for a, b in pairwise(spans))
+    tokens = [span for span in spans if span.id not in (WILDCARD, SPACE)]
+    assert all(span.start < span.end for span in tokens)
+    assert all(a.end < b.start for a, b in pairwise(tokens) if a.id == b.id)
+    if len(tokens) == len(spans):
         assert score_of(spans, log_probs) == pytest.approx(wanted, abs=1e-4)
 
 
@@ -120,8 +126,8 @@ def test_the_path_is_the_best_of_all_paths(log_probs: np.ndarray, ids: list[int]
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(0, 140), st.sampled_from([0.1, 1.0]))
 def test_stretches_computed_anew_make_one_best_path(seed: int, count: int, spare: int, share: float) -> None:
     random = np.random.default_rng(seed)
-    ids = random.choice([1, 2, WILDCARD], size=count, p=[share / 2, share / 2, 1 - share]).tolist()
-    log_probs = random_log_probs(2 * count + spare, 4, seed)
+    ids = random.choice([1, 2, SPACE, WILDCARD], size=count, p=[share / 2, share / 2 - 0.02, 0.02, 1 - share]).tolist()
+    log_probs = random_log_probs(2 * count + spare, 5, seed)
     assert path_score(log_probs, ids) == pytest.approx(full_table(log_probs, ids), abs=1e-3)
 
 
@@ -171,6 +177,13 @@ def test_a_wildcard_takes_the_symbols_that_no_token_explains() -> None:
     assert (spans[3].start, spans[3].end) == (44, 44)  # nothing is left for the last one
 
 
+def test_a_space_may_be_left_out_and_heard_twice() -> None:
+    log_probs = spoken([1, 4, 4, 2, 3], [2, 4, 9, 12, 14], 20, 5)
+    spans = align_ids(log_probs, [1, 4, 2, 4, 3], 0, space_id=4)
+    assert [(span.start, span.end) for span in spans] == [(2, 3), (4, 10), (12, 13), (13, 13), (14, 15)]
+    assert [span.start for span in align_ids(log_probs, [1, 4, 2, 3], 0)] == [2, 9, 12, 14]  # one of a text, once
+
+
 def test_neighbouring_wildcards_share_evenly() -> None:
     log_probs = spoken([1, 2, 2, 3], [2, 10, 19, 25], 30, 4)
     spans = align_ids(log_probs, [1, WILDCARD, WILDCARD, 3], 0)
@@ -183,10 +196,10 @@ def test_a_band_widens_until_it_holds_the_path(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(viterbi, "EXACT_CELLS", 0)
     monkeypatch.setattr(viterbi, "BAND_TOKENS", 4)
     widths = []
-    search = viterbi._search
+    search = viterbi.search
     monkeypatch.setattr(
         viterbi,
-        "_search",
+        "search",
         lambda *arguments: widths.append(int((arguments[2] - arguments[1]).max())) or search(*arguments),
     )
     random = np.random.default_rng(0)

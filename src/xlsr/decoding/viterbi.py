@@ -3,57 +3,28 @@
 Of all CTC paths that spell the given tokens, finds the likeliest, and says which frames each token fills. Knows ids,
 the blank and the wildcard; not texts, seconds or where a sound begins to be heard (`alignment`).
 
-A frame is in a token j of 1 .. L or in the gap after one, gap 0 before the first. A gap is blank; beside a wildcard it
-may be any symbol. The pass forward keeps its scores every few frames only; the pass backward computes one stretch after
-the other anew, over the tokens that its path can reach, so that back-pointers are only ever held for one stretch.
-Up to `EXACT_CELLS` every path is weighed. Beyond, a band of tokens is computed, around the place where the count of
-symbols heard so far puts the frame, and widened until the path keeps clear of its edges.
+Up to `EXACT_CELLS` every path is weighed. Beyond, a band of tokens is, around the place where the count of symbols
+heard so far puts the frame; it is widened until the path keeps clear of its edges. `lattice` does the counting.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.compiled import compiled
 from xlsr.decoding.hypothesis import TokenSpan
+from xlsr.decoding.lattice import Floats, Ints, Lattice, search
 from xlsr.errors import AlignmentError
 
 WILDCARD = -1
 EXACT_CELLS = 2_000_000_000  # frames x tokens, about half an hour of speech: 3 s of one core
 BAND_TOKENS = 1000  # on either side, in the first band; more than a minute of speech
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
-
-
-class Lattice(NamedTuple):
-    """What compiled code needs of a recording and its tokens.
-
-    Emissions are taken less the largest of their frame, so that the sums of hours stay near zero.
-
-    Attributes:
-        log_probs: (frames, vocab).
-        top: (frames,) the largest of each frame.
-        blank: (frames,) emission of a gap.
-        free: (frames,) emission of a gap beside a wildcard.
-        names: (tokens + 1,) ids; token 0 is none.
-        repeated: (tokens + 1,) -inf where a token equals the one before it, which a gap must part, else 0.
-        is_free: (tokens + 1,) 1 where the gap after a token is beside a wildcard.
-    """
-
-    log_probs: Floats
-    top: Floats
-    blank: Floats
-    free: Floats
-    names: Ints
-    repeated: Floats
-    is_free: NDArray[np.uint8]
 
 
 def align_ids(
@@ -61,6 +32,7 @@ def align_ids(
     ids: Sequence[int] | NDArray[np.integer],
     blank_id: int,
     *,
+    space_id: int | None = None,
     wildcard_cost: float = 0.5,
 ) -> list[TokenSpan]:
     """Find the frames of each token on the likeliest path that spells them all.
@@ -69,11 +41,12 @@ def align_ids(
         log_probs: (frames, vocab) natural log-probabilities.
         ids: tokens in order, none of them the blank. `WILDCARD` stands for any symbols, or none.
         blank_id: column of the blank.
+        space_id: a symbol that may be left out where it stands in `ids`, and be heard more than once.
         wildcard_cost: nats for each frame that a wildcard takes; blank frames inside it cost nothing.
 
     Returns:
-        A span for each id. A wildcard reaches from its first symbol to its last, its score is that of the likeliest
-        symbols; one without any is empty (start = end). Neighbouring wildcards divide theirs evenly.
+        A span for each id. A wildcard or space reaches from its first symbol to its last, its score is that of the
+        likeliest symbols; one without any is empty (start = end). Neighbouring wildcards divide theirs evenly.
 
     Raises:
         ValueError: not two axes, ids outside the vocabulary, or a frame with NaN or without a finite value.
@@ -84,9 +57,14 @@ def align_ids(
     values = np.ascontiguousarray(log_probs, np.float32)
     labels = np.asarray(ids, np.int64)  # narrow integers would overflow in what follows
     _check(values, labels, blank_id)
-    lattice = _lattice(values, labels, blank_id, wildcard_cost)
+    is_token = (labels != WILDCARD) & (labels != (WILDCARD if space_id is None else space_id))
+    tokens = labels[is_token].astype(np.int32)
+    _check_room(tokens, len(values))
+    kinds = np.zeros(len(tokens) + 1, np.uint8)
+    np.maximum.at(kinds, np.cumsum(is_token)[~is_token], np.where(labels[~is_token] == WILDCARD, 2, 1).astype(np.uint8))
+    lattice = _lattice(values, tokens, kinds, _gaps(values, blank_id, space_id, wildcard_cost))
     path = _best_path(lattice, blank_id) if len(values) else np.zeros(0, np.int32)
-    return _spans(lattice, labels, path)
+    return _spans(lattice, labels, is_token, path)
 
 
 def _check(values: Floats, labels: NDArray[np.int64], blank_id: int) -> None:
@@ -101,27 +79,35 @@ def _check(values: Floats, labels: NDArray[np.int64], blank_id: int) -> None:
     broken = int((~np.isfinite(values.max(axis=1, initial=-np.inf))).sum())
     if broken:
         raise ValueError(f"log_probs are NaN, or all infinite, in {broken} of {len(values)} frames")
+
+
+def _check_room(tokens: Ints, frames: int) -> None:
     repeats = int((tokens[1:] == tokens[:-1]).sum())
-    if len(tokens) + repeats > len(values):
+    if len(tokens) + repeats > frames:
         raise AlignmentError(
             f"{len(tokens)} tokens, {repeats} of them equal to the one before, want {len(tokens) + repeats} frames; "
-            f"the recording has {len(values)}: the text is too long for it"
+            f"the recording has {frames}: the text is too long for it"
         )
 
 
-def _lattice(values: Floats, labels: NDArray[np.int64], blank_id: int, wildcard_cost: float) -> Lattice:
-    is_token = labels != WILDCARD
-    names = np.zeros(int(is_token.sum()) + 1, np.int32)
-    names[1:] = labels[is_token]
-    repeated = np.zeros(len(names), np.float32)
-    repeated[2:][names[2:] == names[1:-1]] = -np.inf
-    is_free = np.zeros(len(names), np.uint8)
-    is_free[np.cumsum(is_token)[~is_token]] = 1
-    top = values.max(axis=1, initial=-np.inf)
+def _gaps(values: Floats, blank_id: int, space_id: int | None, wildcard_cost: float) -> Floats:
+    """What each kind of gap emits: blank; blank or space; blank, space or any symbol at a cost. (frames, 3)."""
+    gaps = np.repeat(values[:, [blank_id]], 3, axis=1)
+    if space_id is not None:
+        gaps[:, 1] = np.maximum(gaps[:, 0], values[:, space_id])
     sides = (values[:, :blank_id], values[:, blank_id + 1 :])
-    symbols = np.maximum(*(side.max(axis=1, initial=-np.inf) for side in sides)) - np.float32(wildcard_cost)
-    blank = values[:, blank_id]
-    return Lattice(values, top, blank - top, np.maximum(blank, symbols) - top, names, repeated, is_free)
+    symbols = np.maximum(*(side.max(axis=1, initial=-np.inf) for side in sides))
+    gaps[:, 2] = np.maximum(gaps[:, 1], symbols - np.float32(wildcard_cost))
+    return gaps
+
+
+def _lattice(values: Floats, tokens: Ints, kinds: NDArray[np.uint8], gaps: Floats) -> Lattice:
+    names = np.zeros(len(tokens) + 1, np.int32)
+    names[1:] = tokens
+    repeated = np.zeros(len(names), np.float32)
+    repeated[2:][tokens[1:] == tokens[:-1]] = -np.inf
+    top = values.max(axis=1, initial=-np.inf)
+    return Lattice(values, top, gaps - top[:, None], kinds, names, repeated)
 
 
 def _best_path(lattice: Lattice, blank_id: int) -> Ints:
@@ -131,7 +117,7 @@ def _best_path(lattice: Lattice, blank_id: int) -> Ints:
     guide = _guide(lattice.log_probs, blank_id, count)
     while True:
         low, high = _band(guide, count, half)
-        path, is_possible = _search(lattice, low, high, _stride(frames, int((high - low).max()) + 1))
+        path, is_possible = search(lattice, low, high, _stride(frames, int((high - low).max()) + 1))
         if half >= count or (is_possible and not _touches(path, low, high, count, half // 2)):
             break
         half = min(2 * half, count)
@@ -174,7 +160,7 @@ def _stride(frames: int, width: int) -> int:
     return max(8, min(round(math.cbrt(frames * width)), width // 4))
 
 
-def _spans(lattice: Lattice, labels: NDArray[np.int64], path: Ints) -> list[TokenSpan]:
+def _spans(lattice: Lattice, labels: NDArray[np.int64], is_token: NDArray[np.bool_], path: Ints) -> list[TokenSpan]:
     """Read the frames of each label off the path."""
     frames, states = np.arange(len(path)), np.arange(1, 2 * len(lattice.names) - 1, 2)
     starts, ends = np.searchsorted(path, states, "left"), np.searchsorted(path, states, "right")
@@ -185,152 +171,26 @@ def _spans(lattice: Lattice, labels: NDArray[np.int64], path: Ints) -> list[Toke
     tokens = map(TokenSpan, lattice.names[1:].tolist(), starts.tolist(), ends.tolist(), means.tolist())
     found: list[TokenSpan] = []
     done = 0
-    for is_wildcard, run in groupby(labels.tolist(), key=lambda label: label == WILDCARD):
-        count = len(list(run))
-        if is_wildcard:
-            found += _share(lattice, path, done, count)
+    for are_tokens, run in groupby(zip(labels.tolist(), is_token.tolist(), strict=True), key=itemgetter(1)):
+        names = [label for label, _ in run]
+        if are_tokens:
+            found += [next(tokens) for _ in names]
+            done += len(names)
         else:
-            found += [next(tokens) for _ in range(count)]
-            done += count
+            found += _in_gap(lattice, path, done, names)
     return found
 
 
-def _share(lattice: Lattice, path: Ints, gap: int, count: int) -> list[TokenSpan]:
-    """Divide what a free gap holds, from its first symbol to its last, among its wildcards."""
+def _in_gap(lattice: Lattice, path: Ints, gap: int, names: list[int]) -> list[TokenSpan]:
+    """Divide what a gap holds, from its first symbol to its last, among its wildcards; without any, a space has it."""
     first, last = np.searchsorted(path, [2 * gap, 2 * gap + 1]).tolist()
-    sound = first + np.flatnonzero(lattice.free[first:last] > lattice.blank[first:last])
+    held = lattice.gaps[first:last]
+    sound = first + np.flatnonzero(held[:, lattice.kinds[gap]] > held[:, 0])
     start, end = (int(sound[0]), int(sound[-1]) + 1) if sound.size else (first, first)
-    edges = [start + (end - start) * part // count for part in range(count + 1)]
+    takers = [place for place, name in enumerate(names) if name == WILDCARD] or [0]
+    taken = [bisect_left(takers, place) for place in range(len(names) + 1)]  # shares of those before
+    edges = [start + (end - start) * shares // len(takers) for shares in taken]
     return [
-        TokenSpan(WILDCARD, left, right, float(lattice.top[left:right].mean()) if left < right else 0.0)
-        for left, right in pairwise(edges)
+        TokenSpan(name, left, right, float(lattice.top[left:right].mean()) if left < right else 0.0)
+        for name, (left, right) in zip(names, pairwise(edges), strict=True)
     ]
-
-
-@compiled
-def _search(lattice: Lattice, low: Ints, high: Ints, stride: int) -> tuple[Ints, bool]:
-    """Find the likeliest path through the tokens low .. high of each frame; False if it has probability zero."""
-    frames, count = len(lattice.top), len(lattice.names) - 1
-    blocks = (frames + stride - 1) // stride
-    kept = np.empty((blocks, 2, (high - low).max() + 1), np.float32)  # of tokens, of gaps
-    scores = np.full((2, 2, count + 1), -np.inf, np.float32)  # before and after the frame; tokens, gaps
-    scores[0, 1, 0] = 0.0  # before the first frame nothing was said, at no cost
-    for frame in range(frames):
-        old, new = scores[frame % 2], scores[(frame + 1) % 2]
-        if frame % stride == 0:
-            _keep(old, kept[frame // stride], low[frame - 1] if frame else 0, high[frame - 1] if frame else 0)
-        _step(lattice, frame, old[0], old[1], new[0], new[1], low[frame], high[frame])
-    path = np.zeros(frames, np.int32)
-    in_token, in_gap = scores[frames % 2, 0, count], scores[frames % 2, 1, count]
-    if max(in_token, in_gap) == -np.inf:
-        return path, False
-    path[frames - 1] = 2 * count - 1 if in_token > in_gap else 2 * count
-    steps = np.empty((stride, stride + 1), np.int8)
-    for block in range(blocks - 1, -1, -1):
-        first = block * stride
-        last = min(first + stride, frames) - 1
-        _recompute(lattice, low, high, kept[block], steps, first, last, (path[last] + 1) // 2)
-        _walk_back(steps, path, first, last)
-    return path, True
-
-
-@compiled
-def _step(
-    lattice: Lattice,
-    frame: int,
-    token: Floats,
-    gap: Floats,
-    new_token: Floats,
-    new_gap: Floats,
-    low: int,
-    high: int,
-) -> None:
-    """Go on by one frame, in the tokens and gaps low .. high; reads those of low - 1 .. high.
-
-    Loops run from 0 over slices, so that the compiler sees indices without a sign, and makes vectors of them.
-    """
-    old, come, into, is_free = (
-        gap[low : high + 1],
-        token[low : high + 1],
-        new_gap[low : high + 1],
-        lattice.is_free[low:],
-    )
-    blank, free = lattice.blank[frame], lattice.free[frame]
-    for i in range(len(into)):
-        best = old[i] if old[i] > come[i] else come[i]
-        into[i] = best + (free if is_free[i] else blank)
-    from_token = max(low, 1)
-    into, names = new_token[from_token : high + 1], lattice.names[from_token:]
-    row, top = lattice.log_probs[frame], lattice.top[frame]
-    for i in range(len(into)):
-        into[i] = row[names[i]] - top
-    old, repeated = token[from_token : high + 1], lattice.repeated[from_token:]
-    before, come = token[from_token - 1 : high], gap[from_token - 1 : high]
-    for i in range(len(into)):
-        best = before[i] + repeated[i]
-        best = best if best > come[i] else come[i]
-        into[i] += best if best > old[i] else old[i]
-    if low > 0:  # what an earlier frame left there is outside the band now
-        new_gap[low - 1] = -np.inf
-        new_token[low - 1] = -np.inf
-
-
-@compiled
-def _keep(scores: Floats, kept: Floats, low: int, high: int) -> None:
-    """Store the scores of low .. high, taken less the best so that they stay exact: (2, tokens + 1) -> (2, width)."""
-    best = scores[:, low : high + 1].max()
-    if best > -np.inf:
-        scores[:, low : high + 1] -= best
-    kept[:, : high + 1 - low] = scores[:, low : high + 1]
-
-
-@compiled
-def _recompute(
-    lattice: Lattice, low: Ints, high: Ints, kept: Floats, steps: NDArray[np.int8], first: int, last: int, end: int
-) -> None:
-    """Compute the frames first .. last anew for the paths that end in token `end` or its gap, and note their steps.
-
-    A path takes one token a frame at most, so that a triangle of tokens is enough. Tokens are counted from
-    `end` - frames. A step is 0 (stays), 1 (from the gap before) or 2 (from the token before); 4 more where the gap
-    after the token comes from it.
-    """
-    base = max(0, end - (last + 1 - first))
-    token = np.full((2, end + 1 - base), -np.inf, np.float32)
-    gap = np.full((2, end + 1 - base), -np.inf, np.float32)
-    held_from, held_to = (low[first - 1], high[first - 1]) if first else (0, 0)
-    for j in range(max(base, held_from), min(end, held_to) + 1):
-        token[0, j - base] = kept[0, j - held_from]
-        gap[0, j - base] = kept[1, j - held_from]
-    for frame in range(first, last + 1):
-        old, new = (frame - first) % 2, (frame - first + 1) % 2
-        lowest = max(base, low[frame], end - (last - frame))
-        for j in range(lowest, min(end, high[frame]) + 1):
-            i = j - base
-            step = 4 if token[old, i] >= gap[old, i] else 0
-            gap[new, i] = (
-                max(token[old, i], gap[old, i]) + (lattice.free if lattice.is_free[j] else lattice.blank)[frame]
-            )
-            best = token[old, i]
-            if i and gap[old, i - 1] > best:
-                best, step = gap[old, i - 1], step | 1
-            if i and token[old, i - 1] + lattice.repeated[j] > best:
-                best, step = token[old, i - 1] + lattice.repeated[j], step & 4 | 2
-            if j:
-                token[new, i] = best + (lattice.log_probs[frame, lattice.names[j]] - lattice.top[frame])
-            steps[frame - first, i] = step
-        if lowest > base:
-            gap[new, lowest - base - 1] = -np.inf
-            token[new, lowest - base - 1] = -np.inf
-
-
-@compiled
-def _walk_back(steps: NDArray[np.int8], path: Ints, first: int, last: int) -> None:
-    """Fill in the states of first - 1 .. last - 1 from that of `last`."""
-    state = path[last]
-    base = max(0, (state + 1) // 2 - (last + 1 - first))
-    for frame in range(last, first - 1, -1):
-        path[frame] = state
-        step = steps[frame - first, (state + 1) // 2 - base]
-        state -= step & 3 if state % 2 else step >> 2
-    if first:
-        path[first - 1] = state
