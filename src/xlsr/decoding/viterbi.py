@@ -23,6 +23,7 @@ from xlsr.decoding.lattice import Floats, Ints, Lattice, search
 from xlsr.errors import AlignmentError
 
 WILDCARD = -1
+WILDCARD_COST = 0.25  # of a phone model with a third of its phones wrong: see docs/alignment.md
 EXACT_CELLS = 2_000_000_000  # frames x tokens, about half an hour of speech: 3 s of one core
 BAND_TOKENS = 1000  # on either side, in the first band; more than a minute of speech
 
@@ -33,7 +34,7 @@ def align_ids(
     blank_id: int,
     *,
     space_id: int | None = None,
-    wildcard_cost: float = 0.5,
+    wildcard_cost: float = WILDCARD_COST,
 ) -> list[TokenSpan]:
     """Find the frames of each token on the likeliest path that spells them all.
 
@@ -184,8 +185,8 @@ def _spans(lattice: Lattice, labels: NDArray[np.int64], is_token: NDArray[np.boo
 def _in_gap(lattice: Lattice, path: Ints, gap: int, names: list[int]) -> list[TokenSpan]:
     """Divide what a gap holds, from its first symbol to its last, among its wildcards; without any, a space has it."""
     first, last = np.searchsorted(path, [2 * gap, 2 * gap + 1]).tolist()
-    held = lattice.gaps[first:last]
-    sound = first + np.flatnonzero(held[:, lattice.kinds[gap]] > held[:, 0])
+    held, kind = lattice.gaps[first:last], int(lattice.kinds[gap])
+    sound = first + np.flatnonzero(held[:, kind] > held[:, kind - 1])  # a wildcard leaves blanks and spaces aside
     start, end = (int(sound[0]), int(sound[-1]) + 1) if sound.size else (first, first)
     takers = [place for place, name in enumerate(names) if name == WILDCARD] or [0]
     taken = [bisect_left(takers, place) for place in range(len(names) + 1)]  # shares of those before
