@@ -23,6 +23,7 @@ def defaults(function) -> dict[str, object]:
     ("verb", "functions"),
     [
         (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
+        (cli.alignment.align, [xlsr.load_model, Recognizer.align]),
         (cli.doctor.doctor, [xlsr.doctor]),
         (cli.analysis.codes, [xlsr.codes]),
         (cli.analysis.probe_features, [xlsr.probe_features]),
@@ -54,6 +55,7 @@ def test_choices_are_the_same() -> None:
     "verb",
     [
         "transcribe",
+        "align",
         "evaluate",
         "finetune",
         "pretrain",

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "onnx", "onnxruntime", "matplotlib")
+HEAVY = ("torch", "transformers", "onnx", "onnxruntime", "matplotlib", "numba")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -32,6 +32,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     "module",
     [
         "recognizer",
+        "alignment",
         "results",
         "tokenizer",
         "metrics",

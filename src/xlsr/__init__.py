@@ -26,6 +26,7 @@ _HOMES = {
     "Tokenizer": "xlsr.tokenizer",
     "Wav2Vec2Config": "xlsr.config",
     "XlsrError": "xlsr.errors",
+    "forced_align": "xlsr.alignment",
     "wer": "xlsr.metrics",
     "cer": "xlsr.metrics",
     "prepare": "xlsr.data.prepare",
@@ -47,6 +48,7 @@ _HOMES = {
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
+    from xlsr.alignment import forced_align as forced_align
     from xlsr.analysis.codes import codes as codes
     from xlsr.analysis.probing import probe_features as probe_features
     from xlsr.audio import load_audio as load_audio

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xlsr.alignment import align_text, frame_levels
 from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, open_audio, windows
 from xlsr.checkpoint.folder import Description, find_model, read_description
 from xlsr.decoding.greedy import GreedyDecoder
@@ -158,6 +159,44 @@ class Recognizer:
         with open_audio(audio) as stream:
             parts = windows(stream.blocks(), window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
             return np.concatenate([row for window in parts for row in self._encode([window])])
+
+    def align(self, audio: AudioSource, text: str, *, number_language: str | None = None) -> Transcript:
+        """Find when each word of a known text is said.
+
+        Args:
+            audio: as for `transcribe`.
+            text: what is said, as it is written, or phones for a phone model. Of several lines each becomes a segment;
+                a lone `*` stands for words that are said and not written.
+            number_language: ISO 639-3, in which numbers are said (with the extra `numbers`); default: the model's.
+
+        Returns:
+            The text with times; `xlsr.alignment.doubtful` lists what the recording does not seem to hold.
+
+        Raises:
+            AudioError: the recording cannot be read, or is too short for one frame.
+            AlignmentError: the text is too long for the recording, or nothing in it can be spelled.
+        """
+        rows, levels = [], []
+        with open_audio(audio) as stream:
+            for window in windows(stream.blocks(), window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES):
+                rows += self._encode([window])
+                levels.append(frame_levels(window.waveform)[window.skip : window.skip + window.keep])
+        log_probs = np.concatenate(rows)
+        segments = align_text(
+            log_probs,
+            text,
+            self.tokenizer,
+            language=number_language or self.language,
+            levels=np.concatenate(levels),
+        )
+        return Transcript(
+            text=" ".join(segment.text for segment in segments),
+            language=self.language,
+            segments=segments,
+            duration=round(len(log_probs) * FRAME_SECONDS, 3),
+            audio=audio_name(audio),
+            model=self.description.name,
+        )
 
     def _encode(self, parts: Sequence[Window]) -> list[LogProbs]:
         """The kept frames of each window."""
