@@ -75,8 +75,8 @@ class StreamingRecognizer:
         sample_rate: int = SAMPLE_RATE,
         encoding: Encoding = "pcm16",
         step_seconds: float = 0.32,
-        delay_seconds: float = 0.4,
-        agreement: int = 1,
+        delay_seconds: float = 0.3,
+        agreement: int = 2,
         window_seconds: float = 10.0,
         end_silence_seconds: float = 1.0,
         max_utterance_seconds: float = 30.0,
@@ -97,8 +97,9 @@ class StreamingRecognizer:
         tokenizer = recognizer.tokenizer
         self._blank = tokenizer.blank_id
         self._delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
-        # A script without spaces has no words to wait for: its characters are committed one by one.
-        self._is_spaced = tokenizer.is_phones or self._delimiter is not None
+        # Of phones, and of a script without spaces, each symbol is committed by itself.
+        self._spells_words = self._delimiter is not None and not tokenizer.is_phones
+        self._is_spaced = self._delimiter is not None or tokenizer.is_phones
         self._source = LiveSamples(sample_rate, encoding)
         self._max_utterance = max_utterance_seconds
         self._step, self._window = step * HOP_SAMPLES, window * HOP_SAMPLES
@@ -158,7 +159,7 @@ class StreamingRecognizer:
             if self._committed:  # the next utterance, perhaps of another voice, is heard by itself
                 self._drop_before(max(self._first_frame, heard.end_frame - self._end_silence))
             return self._end_utterance()
-        is_complete = is_delimited or silence >= _WORD_GAP_FRAMES or not self._is_spaced
+        is_complete = is_delimited or silence >= _WORD_GAP_FRAMES or not self._spells_words
         settled = min(len(words) if is_complete else len(words) - 1, self._agreed(words))
         while settled > 0 and _frame(words[settled - 1].end) > heard.end_frame - self._delay:
             settled -= 1
@@ -183,7 +184,7 @@ class StreamingRecognizer:
         self._filled, self._first_frame = kept.size, frame
 
     def _units(self, words: list[Word]) -> list[Word]:
-        """What is committed at once: words, or characters."""
+        """What is committed at once: words, phones, or the characters of a script without spaces."""
         if self._is_spaced:
             return words
         return [Word(char.text, char.start, char.end, char.score) for word in words for char in word.characters]

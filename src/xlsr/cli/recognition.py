@@ -69,7 +69,11 @@ def transcribe(
     prints_lines = output_dir is None and output_format == "txt" and timestamps != "none"
     watch = _Watch(lines=prints_lines, position=len(recordings) == 1 and sys.stderr.isatty())
     results = recognizer.transcribe_many(
-        sources(recordings), batch_seconds=batch_seconds, timestamps=timestamps, vad=vad, progress=watch
+        sources(recordings),
+        batch_seconds=batch_seconds,
+        timestamps="segment" if prints_lines else timestamps,  # what is not printed is not kept
+        vad=vad,
+        progress=watch,
     )
     failed = 0
     if output_dir is not None:  # printed texts scroll by themselves
