@@ -33,6 +33,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     [
         "recognizer",
         "alignment",
+        "streaming",
         "results",
         "tokenizer",
         "metrics",
