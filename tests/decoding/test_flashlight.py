@@ -77,7 +77,9 @@ def test_free_symbols_and_scores_are_flashlights(log_probs, lm_weight, log_add, 
         tokens = (token for token, _ in itertools.groupby(result.tokens[1:-1]))
         wanted[tuple(token for token in tokens if token != 0)] = result.score
     own = NGram.load(files["characters"], unit="char") if lm_weight else None
-    ours = BeamSearchDecoder(UNSPACED, BeamOptions(lm=own, lm_weight=lm_weight, log_add=log_add, **WIDE)).decode(log_probs)
+    ours = BeamSearchDecoder(UNSPACED, BeamOptions(lm=own, lm_weight=lm_weight, log_add=log_add, **WIDE)).decode(
+        log_probs
+    )
     assert {hypothesis.ids: hypothesis.score for hypothesis in ours} == pytest.approx(wanted, abs=1e-3)
 
 
@@ -111,8 +113,13 @@ def test_words_of_a_lexicon_and_scores_are_flashlights(
     ours = BeamSearchDecoder(
         TOKENIZER,
         BeamOptions(
-            lexicon=Lexicon.from_file(path, TOKENIZER), lm=NGram.load(files["words"]) if lm_weight else None,
-            lm_weight=lm_weight, word_score=word_score, sil_score=sil_score, log_add=log_add, **WIDE,
+            lexicon=Lexicon.from_file(path, TOKENIZER),
+            lm=NGram.load(files["words"]) if lm_weight else None,
+            lm_weight=lm_weight,
+            word_score=word_score,
+            sil_score=sil_score,
+            log_add=log_add,
+            **WIDE,
         ),  # fmt: skip
     )
     found = {tuple(word.text for word in hypothesis.words): hypothesis.score for hypothesis in ours.decode(log_probs)}
