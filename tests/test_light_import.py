@@ -43,9 +43,11 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
         "classifiers",
         "analysis.codes",
         "analysis.probing",
+        "analysis.storing",
         "decoding.greedy",
         "data.augment",
         "data.doctor",
+        "data.stored_features",
         "cli",
     ],
 )
