@@ -18,9 +18,9 @@ from xlsr import cli
 from xlsr.alignment import align_text, doubtful, frame_levels, numbers
 from xlsr.alignment.boundaries import sound_edges
 from xlsr.alignment.numbers import say_number
-from xlsr.alignment.spelling import WILDCARD, Spelling, spell
+from xlsr.alignment.spelling import Spelling, spell
 from xlsr.audio import num_frames
-from xlsr.decoding.hypothesis import TokenSpan
+from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
 from xlsr.errors import AlignmentError
 from xlsr.results import Transcript
 from xlsr.tokenizer import Tokenizer

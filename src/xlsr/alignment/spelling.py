@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xlsr.alignment.numbers import NUMBER, say_number
+from xlsr.decoding.hypothesis import WILDCARD
 from xlsr.errors import AlignmentError
 from xlsr.tokenizer import WORD_DELIMITER, Tokenizer
 
-WILDCARD = -1  # as `decoding.viterbi` has it, which is not loaded before it is needed
 ANYTHING = "*"
 _SAID = frozenset("%&@#°§")  # read aloud, like letters, numbers, and signs of currency and mathematics
 _APOSTROPHES = frozenset("'’ʼ")

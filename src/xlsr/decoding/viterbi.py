@@ -18,11 +18,10 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.decoding.hypothesis import TokenSpan
+from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
 from xlsr.decoding.lattice import Floats, Ints, Lattice, search
 from xlsr.errors import AlignmentError
 
-WILDCARD = -1
 WILDCARD_COST = 0.25  # of a phone model with a third of its phones wrong: see docs/alignment.md
 EXACT_CELLS = 2_000_000_000  # frames x tokens, about half an hour of speech: 3 s of one core
 BAND_TOKENS = 1000  # on either side, in the first band; more than a minute of speech
