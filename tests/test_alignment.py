@@ -18,9 +18,9 @@ from xlsr import cli
 from xlsr.alignment import align_text, doubtful, frame_levels, numbers
 from xlsr.alignment.boundaries import sound_edges
 from xlsr.alignment.numbers import say_number
-from xlsr.alignment.spelling import WILDCARD, Spelling, spell
+from xlsr.alignment.spelling import Spelling, spell
 from xlsr.audio import num_frames
-from xlsr.decoding.hypothesis import TokenSpan
+from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
 from xlsr.errors import AlignmentError
 from xlsr.results import Transcript
 from xlsr.tokenizer import Tokenizer
@@ -78,7 +78,7 @@ def test_capitals_and_long_symbols_follow_the_vocabulary() -> None:
 
 
 def test_phones_are_the_nearest_that_the_vocabulary_has() -> None:
-    spelling = spell("t͡ʃ aː nʲ œ oʊ", PHONES)
+    spelling = spell("t͡ʃ aː | nʲ œ oʊ", PHONES)
     assert [id if id == WILDCARD else PHONES.symbol(id) for id in spelling.ids] == [
         WILDCARD, "tʃ", "a", "n", WILDCARD, "oʊ", WILDCARD,
     ]  # fmt: skip
@@ -247,8 +247,8 @@ def test_every_written_word_has_times_in_order(text: str, seed: int) -> None:
     try:
         segments = align_text(log_probs, text, LETTERS, language="eng")
     except AlignmentError:
-        assert not any(unicodedata.category(char)[0] in "LNS" or char == "%" for char in text)
         assert "*" not in text.split()
+        assert not any(unicodedata.category(char)[0] in "LNS" or char == "%" for char in text)
         return
     words = [word for segment in segments for word in segment.words]
     assert [chunk for word in words for chunk in word.text.split() if chunk != "*"] == [
@@ -271,6 +271,16 @@ def test_a_symbol_that_is_not_said_is_empty_and_doubtful() -> None:
     assert [word.text for word in words] == ["at", "§", "go"]  # of a * nothing stays where nothing is heard
     assert words[0].end == words[1].start == words[1].end
     assert doubtful(Transcript("", segments=segments)) == (words[1],)
+
+
+def test_silence_holds_no_wildcards() -> None:
+    (segment,) = align_text(spoken({}, 20), "жю 42", LETTERS)
+    assert [(word.text, word.start, word.end) for word in segment.words] == [("жю", 0, 0), ("42", 0, 0)]
+
+
+def test_levels_of_another_recording_are_refused() -> None:
+    with pytest.raises(ValueError, match="levels has 19 frames; wanted the 20"):
+        align_text(spoken({}, 20), "a", LETTERS, levels=np.zeros(19))
 
 
 def test_wrong_words_are_doubtful() -> None:

@@ -230,7 +230,7 @@ class Recognizer:
 
         Raises:
             AudioError: the recording cannot be read, or is too short for one frame.
-            AlignmentError: the text is too long for the recording, or nothing in it can be spelled.
+            AlignmentError: the text is too long for the recording, or has nothing in it that can be said.
         """
         levels: list[NDArray[np.float32]] = []
         with open_audio(audio) as stream:

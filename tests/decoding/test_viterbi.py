@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from xlsr.decoding import viterbi
-from xlsr.decoding.hypothesis import TokenSpan
-from xlsr.decoding.viterbi import WILDCARD, align_ids
+from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
+from xlsr.decoding.viterbi import align_ids
 from xlsr.errors import AlignmentError
 
 COST = 0.5

@@ -59,8 +59,10 @@ def sound_edges(
     Returns:
         (sounds, 2) frames from 0 to `frames`; sounds do not overlap.
     """
-    reach = _reach(spans, words)
     edges = np.empty((len(spans), 2))
+    if not spans:
+        return edges
+    reach = _reach(spans, words)
     edges[0, 0] = spans[0].start - _overhang(levels, spans[0].start, 0, reach)
     edges[-1, 1] = spans[-1].end + _overhang(levels, spans[-1].end, frames, reach)
     for place, (left, right) in enumerate(pairwise(spans)):

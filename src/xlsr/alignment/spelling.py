@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xlsr.alignment.numbers import NUMBER, say_number
+from xlsr.decoding.hypothesis import WILDCARD
 from xlsr.errors import AlignmentError
-from xlsr.tokenizer import Tokenizer
+from xlsr.tokenizer import WORD_DELIMITER, Tokenizer
 
-WILDCARD = -1  # as `decoding.viterbi` has it, which is not loaded before it is needed
 ANYTHING = "*"
 _SAID = frozenset("%&@#°§")  # read aloud, like letters, numbers, and signs of currency and mathematics
 _APOSTROPHES = frozenset("'’ʼ")
@@ -80,7 +80,7 @@ def spell(text: str, tokenizer: Tokenizer, *, language: str | None = None) -> Sp
     """Find the symbols of a text.
 
     Args:
-        text: words, or for a phone model phones, with white space between them.
+        text: words, or for a phone model phones, with white space between them; a `|` between phones is passed over.
         tokenizer: of the model that heard the recording.
         language: ISO 639-3, for numbers.
 
@@ -89,9 +89,10 @@ def spell(text: str, tokenizer: Tokenizer, *, language: str | None = None) -> Sp
     """
     writer = _Writer(tokenizer, language)
     lines = unicodedata.normalize("NFC", text).splitlines()
-    words = _joined(
-        [WrittenWord(tuple(writer.write(chunk)), number) for number, line in enumerate(lines) for chunk in line.split()]
-    )
+    words = [
+        WrittenWord(tuple(writer.write(chunk)), number) for number, line in enumerate(lines) for chunk in line.split()
+    ]
+    words = [word for word in words if word.labels] if tokenizer.is_phones else _joined(words)
     if not words:
         raise AlignmentError(f"the text {text[:40]!r} has nothing in it that can be said")
     is_open = writer.ids[-1] == WILDCARD
@@ -133,6 +134,8 @@ class _Writer:
         self.is_apart = True
         if chunk == ANYTHING:
             return [self._piece(chunk, [WILDCARD])]
+        if self.tokenizer.is_phones and chunk == WORD_DELIMITER:
+            return [Piece(chunk, range(0))]
         if self.tokenizer.is_phones:
             # Where the vocabulary has no long, nasal or aspirated one, the plain one is the nearest.
             plain = "".join(c for c in unicodedata.normalize("NFD", chunk) if unicodedata.category(c) not in _MODIFIERS)

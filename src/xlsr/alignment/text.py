@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.alignment.boundaries import sound_edges
-from xlsr.alignment.spelling import ANYTHING, WILDCARD, Spelling, WrittenWord, spell
+from xlsr.alignment.spelling import ANYTHING, Spelling, WrittenWord, spell
 from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, SAMPLE_RATE
-from xlsr.decoding.hypothesis import FRAME_SECONDS, TokenSpan
+from xlsr.decoding.hypothesis import FRAME_SECONDS, WILDCARD, TokenSpan
 from xlsr.errors import AlignmentError
 from xlsr.results import Character, Phone, Segment, Transcript, Word, split_segments
 from xlsr.tokenizer import Tokenizer
@@ -55,9 +55,12 @@ def align_text(
 
     Raises:
         AlignmentError: the text is longer than the recording can hold, or empty; or log-probabilities are NaN.
+        ValueError: not as many levels as frames.
     """
     from xlsr.decoding.viterbi import align_ids  # numba, which takes a third of a second to load
 
+    if levels is not None and len(levels) != len(log_probs):
+        raise ValueError(f"levels has {len(levels)} frames; wanted the {len(log_probs)} of log_probs")
     if np.isnan(log_probs).any():
         raise AlignmentError("the log-probabilities are no numbers (NaN): the weights of the model are damaged")
     spelling = spell(text, tokenizer, language=language)

@@ -15,6 +15,7 @@ from xlsr.results import Character, Word
 from xlsr.tokenizer import Tokenizer
 
 FRAME_SECONDS = 0.02  # 320 samples at 16 kHz
+WILDCARD = -1  # in place of an id, in forced alignment: any symbols, or none
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,10 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.decoding.hypothesis import TokenSpan
+from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
 from xlsr.decoding.lattice import Floats, Ints, Lattice, search
 from xlsr.errors import AlignmentError
 
-WILDCARD = -1
 WILDCARD_COST = 0.25  # of a phone model with a third of its phones wrong: see docs/alignment.md
 EXACT_CELLS = 2_000_000_000  # frames x tokens, about half an hour of speech: 3 s of one core
 BAND_TOKENS = 1000  # on either side, in the first band; more than a minute of speech
@@ -61,8 +60,10 @@ def align_ids(
     is_token = (labels != WILDCARD) & (labels != (WILDCARD if space_id is None else space_id))
     tokens = labels[is_token].astype(np.int32)
     _check_room(tokens, len(values))
+    gap_of = np.cumsum(is_token)
     kinds = np.zeros(len(tokens) + 1, np.uint8)
-    np.maximum.at(kinds, np.cumsum(is_token)[~is_token], np.where(labels[~is_token] == WILDCARD, 2, 1).astype(np.uint8))
+    kinds[gap_of[~is_token]] = 1
+    kinds[gap_of[labels == WILDCARD]] = 2
     lattice = _lattice(values, tokens, kinds, _gaps(values, blank_id, space_id, wildcard_cost))
     path = _best_path(lattice, blank_id) if len(values) else np.zeros(0, np.int32)
     return _spans(lattice, labels, is_token, path)
