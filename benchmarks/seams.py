@@ -7,8 +7,9 @@ RECORDING is a file, or a manifest whose recordings are joined with pauses of 0.
 
 1. At every seam, of the words within a second of it: what both windows heard must come out once. Where they heard the same
    and something else came out, a word was lost or doubled, and it is listed.
-2. How many words differ from those of the whole at once, near seams and elsewhere. A network that normalises over what it is given
-   reads a window a little differently from the whole, so some do everywhere; seams add nothing if they are not denser there.
+2. Which words differ from those of the whole at once, near seams and elsewhere; each is listed. A network that normalises
+   over what it is given reads a window a little differently from the whole, so some do everywhere; seams add nothing if they are
+   not denser there.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def read(path: Path, seconds: float) -> NDArray[np.float32]:
 
 
 def near(words: Sequence[Word], frame: int) -> list[str]:
-    """The words whose middle lies within a second of a frame."""
-    return [word.text for word in words if abs((word.start + word.end) / 0.04 - frame) <= NEAR_FRAMES]
+    """The words whose middle lies within a second of a frame; in half frames, so that nothing is rounded."""
+    return [word.text for word in words if abs(round((word.start + word.end) * 50) - 2 * frame) <= 2 * NEAR_FRAMES]
 
 
 def seams(
@@ -70,12 +71,13 @@ def seams(
         yield Seam(frame / 50, near(left, frame), near(right, frame), near(words, frame))
 
 
-def differences(whole: Sequence[Word], words: Sequence[Word]) -> Iterator[float]:
-    """The time of each word that was substituted, left out or put in."""
+def differences(whole: Sequence[Word], words: Sequence[Word]) -> Iterator[tuple[float, str, str]]:
+    """The time of each word that was substituted, left out or put in, and what it was and became; "" is nothing."""
     texts = [[word.text for word in side] for side in (whole, words)]
     for edit in Levenshtein.editops(*texts):
-        side, index = (words, edit.dest_pos) if edit.tag == "insert" else (whole, edit.src_pos)
-        yield side[min(index, len(side) - 1)].start
+        was = "" if edit.tag == "insert" else texts[0][edit.src_pos]
+        is_now = "" if edit.tag == "delete" else texts[1][edit.dest_pos]
+        yield (words[edit.dest_pos] if is_now else whole[edit.src_pos]).start, was, is_now
 
 
 def main() -> None:
@@ -91,6 +93,7 @@ def main() -> None:
     whole = model.decode(model.engine.log_probs([waveform])[0])
     rng = np.random.default_rng(0)
     counts: Counter[str] = Counter()
+    changes: Counter[tuple[int, str, str]] = Counter()
     for number in range(arguments.windowings):
         size = int(rng.integers(400, 1501))
         shared = int(rng.integers(100, min(250, size // 2) + 1))
@@ -107,7 +110,8 @@ def main() -> None:
             if not right:
                 print(f"windowing {number}, {seam.seconds:.2f} s: {seam.left} | {seam.right} -> {seam.out}")
         frames = np.array([part.end_frame for part in joined[:-1]])
-        for seconds in differences(whole, words):
+        for seconds, was, is_now in differences(whole, words):
+            changes[round(seconds), was, is_now] += 1
             counts[
                 "different near a seam" if np.abs(frames - seconds * 50).min() <= NEAR_FRAMES else "different elsewhere"
             ] += 1
@@ -118,6 +122,8 @@ def main() -> None:
     print(f"{model.description.name}, {total / 50:.0f} s, {len(whole)} words, {arguments.windowings} windowings")
     for name in sorted(counts):
         print(f"{counts[name]:7d} {name}")
+    for (seconds, was, is_now), count in sorted(changes.items()):
+        print(f"{seconds:5d} s: {was or '-'} -> {is_now or '-'} in {count} windowings")
     for place in ("near a seam", "elsewhere"):
         print(
             f"{counts[f'different {place}'] / counts[f'seconds {place}'] * 60:.2f} words a minute differ from the whole {place}"

@@ -1,9 +1,9 @@
 """Live speech: chunks in, text out that never changes once it is committed, and text that still may. Floor 5.
 
 A window slides over what was heard. Every `step_seconds` it is encoded anew, and what is not yet committed is decoded.
-A word is committed when it lies `delay_seconds` back, so that the network has heard what follows it, and the last
-readings agree on it. Silence ends an utterance. Work and memory are the same for every step; since steps are counted
-in samples, chunks of other lengths change nothing. docs/long_and_live.md has the latency and accuracy.
+A word is committed when it lies `delay_seconds` back, so that the network has heard what follows it, and, if asked,
+when the last readings agree on it. Silence ends an utterance. Work and memory are the same for every step; since steps
+are counted in samples, chunks of other lengths change nothing. docs/long_and_live.md has the latency and accuracy.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class StreamingRecognizer:
         encoding: Encoding = "pcm16",
         step_seconds: float = 0.32,
         delay_seconds: float = 0.3,
-        agreement: int = 2,
+        agreement: int = 1,
         window_seconds: float = 10.0,
         end_silence_seconds: float = 1.0,
         max_utterance_seconds: float = 30.0,

@@ -9,6 +9,7 @@ source -> `AudioStream` -> blocks -> windows.
     stream.py      source -> blocks of checked, mono, 16 kHz samples
     windowing.py   blocks -> overlapping windows
     voice.py       blocks -> windows over what is spoken
+    live.py        chunks of a live source -> samples at 16 kHz
     g711.py        µ-law and A-law, sample by sample
 
 Importing loads NumPy only: soundfile, PyAV and soxr are loaded when the first recording needs them.
