@@ -17,6 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xlsr.alignment import align_text, frame_levels
 from xlsr.audio import (
     HOP_SAMPLES,
     AudioSource,
@@ -215,6 +216,43 @@ class Recognizer:
             parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
             return np.concatenate([part.log_probs for part in parts])
 
+    def align(self, audio: AudioSource, text: str, *, number_language: str | None = None) -> Transcript:
+        """Find when each word of a known text is said.
+
+        Args:
+            audio: as for `transcribe`.
+            text: what is said, as it is written, or phones for a phone model. Of several lines each becomes a segment;
+                a lone `*` stands for words that are said and not written.
+            number_language: ISO 639-3, in which numbers are said (with the extra `numbers`); default: the model's.
+
+        Returns:
+            The text with times; `xlsr.alignment.doubtful` lists what the recording does not seem to hold.
+
+        Raises:
+            AudioError: the recording cannot be read, or is too short for one frame.
+            AlignmentError: the text is too long for the recording, or has nothing in it that can be said.
+        """
+        levels: list[NDArray[np.float32]] = []
+        with open_audio(audio) as stream:
+            heard = _levelled(self._windows(stream.blocks()), levels)
+            parts = stitch(self._encode(heard), self.tokenizer.blank_id)
+            log_probs = np.concatenate([part.log_probs for part in parts])
+        segments = align_text(
+            log_probs,
+            text,
+            self.tokenizer,
+            language=number_language or self.language,
+            levels=np.concatenate(levels),
+        )
+        return Transcript(
+            text=" ".join(segment.text for segment in segments),
+            language=self.language,
+            segments=segments,
+            duration=round(len(log_probs) * FRAME_SECONDS, 3),
+            audio=audio_name(audio),
+            model=self.description.name,
+        )
+
     def decode(self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio") -> list[Word]:
         """Return the words of log-probabilities, with their times.
 
@@ -294,6 +332,15 @@ class Recognizer:
 
 
 load_model = Recognizer.from_pretrained
+
+
+def _levelled(parts: Iterable[Window], levels: list[NDArray[np.float32]]) -> Iterator[Window]:
+    """Pass windows on, and note how loud each frame of the recording is."""
+    end = 0
+    for window in parts:
+        levels.append(frame_levels(window.waveform)[end - window.first_frame :])
+        end += len(levels[-1])
+        yield window
 
 
 def _openvino_engine(folder: Path, graph: Path, language: str | None, threads: int) -> tuple[Engine, Description]:
