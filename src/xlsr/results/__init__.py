@@ -1,0 +1,37 @@
+"""What transcription gives back: text with segments, words, characters and phones in seconds; and its files. Floor 1.
+
+The last step of the path: plain frozen data, and one function for each output format. Does not know audio, models or
+decoders.
+
+    parts.py          Segment, Word, Phone, Character
+    dictionaries.py   parts <-> JSON values
+    transcript.py     Transcript, which holds them
+    segments.py       words -> segments; levels of times
+    writers.py        Transcript -> the text of a file
+"""
+
+from xlsr.results.dictionaries import CharacterDict, PhoneDict, SegmentDict, TimesDict, TranscriptDict, WordDict
+from xlsr.results.parts import Character, Phone, Segment, Word
+from xlsr.results.segments import TIMESTAMP_LEVELS, Timestamps, split_segments, with_timestamps
+from xlsr.results.transcript import Transcript
+from xlsr.results.writers import OUTPUT_FORMATS, format_transcript
+
+__all__ = [
+    "OUTPUT_FORMATS",
+    "TIMESTAMP_LEVELS",
+    "Character",
+    "CharacterDict",
+    "Phone",
+    "PhoneDict",
+    "Segment",
+    "SegmentDict",
+    "TimesDict",
+    "Timestamps",
+    "Transcript",
+    "TranscriptDict",
+    "Word",
+    "WordDict",
+    "format_transcript",
+    "split_segments",
+    "with_timestamps",
+]
