@@ -35,7 +35,7 @@ FULL = Transcript(
     language="deu",
     segments=(
         Segment(0, 0.5, 1.2, "größe ja", -0.25, WORDS, (Phone("ɡ", 0.5, 0.52, 0.9),)),
-        Segment(1, 4000.04, 4001.999, "日本"),
+        Segment(1, 4000.04, 4001.999, "日本", None, (Word("日本", 4000.04, 4001.999),)),
     ),
     duration=4002.5,
     audio="a.wav",

@@ -13,7 +13,7 @@ from xlsr.cli.app import app, introduce, usage, watched
 if TYPE_CHECKING:
     from xlsr.results import Transcript
 
-OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
+OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "stm", "textgrid", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
 
 
@@ -28,6 +28,7 @@ def transcribe(
     output_dir: Annotated[Path | None, Parameter(alias="-o")] = None,
     output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "txt",
     timestamps: Timestamps = "char",
+    highlight_words: bool = False,
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
@@ -43,6 +44,7 @@ def transcribe(
         output_dir: write one file a recording here instead of printing.
         output_format: what is written; all writes every format (with output_dir).
         timestamps: how deep the times in json go.
+        highlight_words: in srt and vtt, underline each word as it is spoken.
         engine: openvino runs an exported graph, torch the weights.
         device: cpu, cuda, or auto.
         threads: CPU threads; 0 leaves the choice to the engine.
@@ -56,8 +58,8 @@ def transcribe(
         return usage("nothing to transcribe: name files or folders, - for stdin, or --manifest")
     if output_format == "all" and output_dir is None:
         return usage("--output_format all needs --output_dir")
-    if timestamps == "none" and output_format in ("srt", "vtt", "tsv", "all"):
-        return usage(f"--output_format {output_format} needs times; leave --timestamps none out")
+    if wrong := _missing_times(output_format, timestamps, highlight_words=highlight_words):
+        return usage(wrong)
     if output_dir is not None:
         check_stems(recordings)
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -72,20 +74,34 @@ def transcribe(
             failed += 1
             print(f"xlsr: {result.error}", file=sys.stderr)
         else:
-            _emit(result, output_format, output_dir and output_dir / recording.stem)
+            _emit(result, output_format, output_dir and output_dir / recording.stem, highlight_words)
     if failed and len(recordings) > 1:
         print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None) -> None:
+def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highlight_words: bool) -> str:
+    """Why a format cannot be written with so few times; empty where it can."""
+    from xlsr.results import SEGMENT_FORMATS, WORD_FORMATS
+
+    if timestamps == "none" and output_format in (*SEGMENT_FORMATS, *WORD_FORMATS, "all"):
+        return f"--output_format {output_format} needs times; leave --timestamps none out"
+    if timestamps == "segment" and output_format in (*WORD_FORMATS, "all"):
+        return f"--output_format {output_format} needs the times of words; leave --timestamps segment out"
+    if highlight_words and (output_format not in ("srt", "vtt", "all") or timestamps == "segment"):
+        return "--highlight_words is for srt and vtt with the times of words: --output_format vtt --timestamps word"
+    return ""
+
+
+def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None, highlight_words: bool) -> None:
     """Print a transcript, or write it to files of this stem."""
-    from xlsr.results import OUTPUT_FORMATS, format_transcript
+    from xlsr.results import OUTPUT_FORMATS, format_transcript, output_suffix
 
     if stem is None:
-        sys.stdout.write(format_transcript(transcript, output_format).rstrip("\n") + "\n")
+        text = format_transcript(transcript, output_format, highlight_words=highlight_words)
+        sys.stdout.write(text.rstrip("\n") + "\n")
         sys.stdout.flush()
         return
     stem.parent.mkdir(parents=True, exist_ok=True)
     for kind in OUTPUT_FORMATS if output_format == "all" else (output_format,):
-        transcript.write(stem.with_name(f"{stem.name}.{kind}"))
+        transcript.write(stem.with_name(stem.name + output_suffix(kind)), highlight_words=highlight_words)

@@ -7,18 +7,24 @@ decoders.
     dictionaries.py   parts <-> JSON values
     transcript.py     Transcript, which holds them
     segments.py       words -> segments; levels of times
-    writers.py        Transcript -> the text of a file
+    writers.py        Transcript -> the text of a file: text, JSON, TSV; and by
+    subtitles.py      SRT and WebVTT,
+    nist.py           CTM and STM,
+    textgrid.py       TextGrid;
+    texts.py          what these share
 """
 
 from xlsr.results.dictionaries import CharacterDict, PhoneDict, SegmentDict, TimesDict, TranscriptDict, WordDict
 from xlsr.results.parts import Character, Phone, Segment, Word
 from xlsr.results.segments import TIMESTAMP_LEVELS, Timestamps, split_segments, with_timestamps
 from xlsr.results.transcript import Transcript
-from xlsr.results.writers import OUTPUT_FORMATS, format_transcript
+from xlsr.results.writers import OUTPUT_FORMATS, SEGMENT_FORMATS, WORD_FORMATS, format_transcript, output_suffix
 
 __all__ = [
     "OUTPUT_FORMATS",
+    "SEGMENT_FORMATS",
     "TIMESTAMP_LEVELS",
+    "WORD_FORMATS",
     "Character",
     "CharacterDict",
     "Phone",
@@ -32,6 +38,7 @@ __all__ = [
     "Word",
     "WordDict",
     "format_transcript",
+    "output_suffix",
     "split_segments",
     "with_timestamps",
 ]

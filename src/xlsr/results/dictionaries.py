@@ -39,7 +39,7 @@ class WordDict(TimesDict):
 
 
 class SegmentDict(TypedDict):
-    """A segment of `to_dict()`."""
+    """A segment of `to_dict()`; `channel` only where channels were transcribed apart."""
 
     id: int
     start: float
@@ -48,6 +48,7 @@ class SegmentDict(TypedDict):
     avg_logprob: float | None
     words: NotRequired[list[WordDict]]
     phones: NotRequired[list[PhoneDict]]
+    channel: NotRequired[int | None]
 
 
 class TranscriptDict(TypedDict):
@@ -77,7 +78,7 @@ def _times(item: Character | Phone | Word) -> TimesDict:
 
 def segment_to_dict(segment: Segment) -> SegmentDict:
     """Return a segment as JSON values."""
-    return {
+    fields: SegmentDict = {
         "id": segment.id,
         "start": rounded(segment.start),
         "end": rounded(segment.end),
@@ -86,6 +87,9 @@ def segment_to_dict(segment: Segment) -> SegmentDict:
         "words": [_word_to_dict(word) for word in segment.words],
         "phones": [{"phone": phone.text, **_times(phone)} for phone in segment.phones],
     }
+    if segment.channel is not None:
+        fields["channel"] = segment.channel
+    return fields
 
 
 def _word_to_dict(word: Word) -> WordDict:
@@ -108,6 +112,7 @@ def segment_from_dict(fields: SegmentDict) -> Segment:
         avg_logprob=fields.get("avg_logprob"),
         words=tuple(_word_from_dict(word) for word in fields.get("words", [])),
         phones=tuple(Phone(phone["phone"], *_read_times(phone)) for phone in fields.get("phones", [])),
+        channel=fields.get("channel"),
     )
 
 

@@ -74,12 +74,16 @@ class Transcript:
         except KeyError as error:
             raise ValueError(f"the dictionary of a transcript lacks the key {error}") from None
 
-    def write(self, path: Path | str) -> None:
+    def write(self, path: Path | str, *, highlight_words: bool = False) -> None:
         """Write the transcript; the suffix of the path is its format.
+
+        Args:
+            path: of the file.
+            highlight_words: as for `format_transcript`.
 
         Raises:
             ValueError: the suffix is none of `OUTPUT_FORMATS`, or the format needs times that are not there.
         """
         path = Path(path)
-        text = format_transcript(self, path.suffix.removeprefix(".").lower())
+        text = format_transcript(self, path.suffix.removeprefix(".").lower(), highlight_words=highlight_words)
         path.write_text(text, encoding="utf-8", newline="\n")
