@@ -116,7 +116,7 @@ def test_folders_and_manifests_are_expanded(digits, tmp_path) -> None:
     manifest.write_text(json.dumps({"audio": "sounds/b.wav", "duration": 1.0}) + "\n")
     done = run("transcribe", tmp_path / "sounds", "--manifest", manifest, "-f", "jsonl")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [Path(row["audio"]).name for row in rows] == ["a.wav", "b.wav", "b.wav"]
+    assert [Path(row["audio"]["name"]).name for row in rows] == ["a.wav", "b.wav", "b.wav"]
 
 
 def test_segments_and_archives_of_a_manifest_are_cut_and_found(digits, tmp_path) -> None:

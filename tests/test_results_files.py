@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from praatio import textgrid
 from praatio.utilities.constants import Interval
 
-from xlsr.results import Phone, Segment, Transcript, Word, format_transcript, with_timestamps
+from xlsr.results import AudioInfo, Phone, Segment, Transcript, Word, format_transcript, with_timestamps
 
 WORDS = (Word("größe", 0.5, 0.9, 0.75), Word("ja", 1.0, 1.2, 0.5))
 SPEECH = Transcript(
@@ -25,7 +25,7 @@ SPEECH = Transcript(
         Segment(1, 4000.04, 4001.999, "日本", None, (Word("日本", 4000.04, 4001.999),)),
     ),
     duration=4002.5,
-    audio="calls/my talk.v2.wav",
+    audio=AudioInfo("calls/my talk.v2.wav"),
 )
 CALL = Transcript(
     text="hello yes hello who is it",
@@ -35,9 +35,9 @@ CALL = Transcript(
         Segment(2, 2.0, 3.0, "who is it", words=tuple(Word(w, 2.0, 3.0) for w in ("who", "is", "it")), channel=1),
     ),
     duration=4.0,
-    audio="call.wav",
+    audio=AudioInfo("call.wav"),
 )
-EMPTY = Transcript(text="", audio="silence.wav", duration=2.0)
+EMPTY = Transcript(text="", audio=AudioInfo("silence.wav"), duration=2.0)
 
 
 def of_words(*words: Word) -> Transcript:
@@ -128,7 +128,7 @@ def test_channels_of_a_call_are_the_second_field_and_sorted_by_it(output_format:
     [(None, "audio"), ("<stdin>", "stdin"), ("a/b c.wav", "b_c"), (";;x.wav", "x"), ("日本.mp3", "日本")],
 )
 def test_file_fields_have_no_folder_suffix_or_blank(audio: str | None, field: str) -> None:
-    transcript = Transcript(SPEECH.text, segments=SPEECH.segments, audio=audio)
+    transcript = Transcript(SPEECH.text, segments=SPEECH.segments, audio=AudioInfo(audio) if audio else None)
     for output_format in ("ctm", "stm"):
         assert format_transcript(transcript, output_format).split()[0] == field
 

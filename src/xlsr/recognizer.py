@@ -7,8 +7,10 @@ one window is computed whole. Knows no format of files and no network: an engine
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, open_audio, windows
+from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
+from xlsr.audio.conditions import Heard
 from xlsr.checkpoint.folder import Description, find_model, read_description
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
 from xlsr.engines.engine import Engine
 from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError, require
-from xlsr.results import Timestamps, Transcript, split_segments, with_timestamps
+from xlsr.results import AudioInfo, Timestamps, Transcript, merge_channels, split_segments, with_timestamps
 
 LogProbs = NDArray[np.float32]
 EngineName = Literal["auto", "openvino", "torch"]
@@ -101,20 +105,39 @@ class Recognizer:
             return cls(*_openvino_engine(folder, graph, language, threads))
         return cls(*_torch_engine(folder, language, device, threads))
 
-    def transcribe(self, audio: AudioSource, *, timestamps: Timestamps = "char") -> Transcript:
+    def transcribe(
+        self,
+        audio: AudioSource,
+        *,
+        timestamps: Timestamps = "char",
+        channel: Channel = "mix",
+        sample_rate: SampleRate = "auto",
+    ) -> Transcript:
         """Transcribe one recording.
 
         Args:
             audio: path, bytes, file object, (samples,) array at 16 kHz, or (array, rate); "-" is stdin.
             timestamps: how deep the times go: "none", "segment", "word" or "char".
+            channel: "mix" (the mean of all), "left" or "right" (the first or second), or "split": each channel by
+                itself, merged by time into segments that name theirs.
+            sample_rate: Hz, in place of what the header says; "header": what it says; "auto": another one only where
+                speech plays too fast or too slowly at that, and the model understands it better (files only).
 
         Raises:
             AudioError: the recording cannot be read, or holds no usable signal.
         """
-        return self._transcript(audio_name(audio), self.log_probs(audio), timestamps)
+        level = _split_level(channel, timestamps)
+        with parts_of(audio, channel, sample_rate, self._understood) as parts:
+            return with_timestamps(merge_channels([self._transcribe_part(part, level) for part in parts]), timestamps)
 
     def transcribe_many(
-        self, audios: Iterable[AudioSource], *, batch_seconds: float = 120.0, timestamps: Timestamps = "char"
+        self,
+        audios: Iterable[AudioSource],
+        *,
+        batch_seconds: float = 120.0,
+        timestamps: Timestamps = "char",
+        channel: Channel = "mix",
+        sample_rate: SampleRate = "auto",
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings in batches of similar length; results come in the order of the inputs.
 
@@ -122,36 +145,69 @@ class Recognizer:
             audios: as for `transcribe`.
             batch_seconds: padded seconds of audio in one call of the engine.
             timestamps: as for `transcribe`.
+            channel: as for `transcribe`.
+            sample_rate: as for `transcribe`.
 
         Yields:
             For each input its transcript, or a `Failure` that says why there is none.
         """
         if isinstance(audios, str | bytes | np.ndarray):
             raise AudioError(f"several recordings are wanted, in a list; got one {type(audios).__name__}")
-        pending: list[tuple[str, list[Window] | XlsrError]] = []
+        counts: deque[int] = deque()  # of the parts of recordings whose results are still to come
+
+        def parts() -> Iterator[Part]:
+            for audio in audios:
+                with parts_of(audio, channel, sample_rate, self._understood) as found:
+                    counts.append(len(found))
+                    yield from found
+
+        results = self._transcribe_parts(parts(), batch_seconds, _split_level(channel, timestamps))
+        for first in results:
+            of_one = [first, *islice(results, counts.popleft() - 1)]
+            failed = next((one for one in of_one if isinstance(one, Failure)), None)
+            whole = [one for one in of_one if isinstance(one, Transcript)]
+            yield failed or with_timestamps(merge_channels(whole), timestamps)
+
+    def _transcribe_parts(
+        self, parts: Iterable[Part], batch_seconds: float, timestamps: Timestamps
+    ) -> Iterator[Transcript | Failure]:
+        """Transcribe channels or whole recordings, in batches; results come in the order of the inputs."""
+        pending: list[tuple[AudioInfo, list[Window]] | Failure] = []
         held = 0.0
-        for audio in audios:
-            name = audio_name(audio)
+        for part in parts:
             try:
-                with open_audio(audio) as stream:
-                    parts = windows(stream.blocks(), window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
-                    first = list(_take(parts, 2))
+                with part.open(self._understood) as stream:
+                    heard = Heard(stream)
+                    cut = windows(heard, window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
+                    first = list(islice(cut, 2))
                     if len(first) > 1:  # long: by itself, one window after the other
                         yield from self._flush(pending, batch_seconds, timestamps)
                         pending, held = [], 0.0
-                        rows = [*self._encode(first), *(row for window in parts for row in self._encode([window]))]
-                        yield self._transcript(name, np.concatenate(rows), timestamps)
+                        rows = [*self._encode(first), *(row for window in cut for row in self._encode([window]))]
+                        yield self._transcript(heard.info, np.concatenate(rows), timestamps)
                         continue
             except XlsrError as error:
-                pending.append((name, error))
+                pending.append(Failure(audio_name(part.source), str(error)))
                 continue
-            pending.append((name, first))
+            pending.append((heard.info, first))
             held += sum(len(window.waveform) for window in first) / 16_000
             # Four batches are sorted at a time: enough to find neighbours of similar length.
             if held >= 4 * batch_seconds:
                 yield from self._flush(pending, batch_seconds, timestamps)
                 pending, held = [], 0.0
         yield from self._flush(pending, batch_seconds, timestamps)
+
+    def _transcribe_part(self, part: Part, timestamps: Timestamps) -> Transcript:
+        with part.open(self._understood) as stream:
+            heard = Heard(stream)
+            parts = windows(heard, window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
+            rows = [row for window in parts for row in self._encode([window])]
+            return self._transcript(heard.info, np.concatenate(rows), timestamps)
+
+    def _understood(self, waveform: NDArray[np.float32]) -> float:
+        """How well the model understands (samples,): the mean log-probability of the tokens; -10 without any."""
+        best = GreedyDecoder(self.tokenizer.blank_id).decode(self.engine.log_probs([waveform])[0])[0]
+        return float(np.mean([span.score for span in best.spans])) if best.spans else -10.0
 
     def log_probs(self, audio: AudioSource) -> LogProbs:
         """Return the log-probabilities of a recording: (frames, vocab) float32, 50 frames a second."""
@@ -165,28 +221,31 @@ class Recognizer:
         return [row[w.skip : w.skip + w.keep] for row, w in zip(found, parts, strict=True)]
 
     def _flush(
-        self, pending: Sequence[tuple[str, list[Window] | XlsrError]], batch_seconds: float, timestamps: Timestamps
+        self, pending: Sequence[tuple[AudioInfo, list[Window]] | Failure], batch_seconds: float, timestamps: Timestamps
     ) -> Iterator[Transcript | Failure]:
         """Encode the waiting recordings, shortest first, and yield their results in their own order."""
-        waiting = [window for _, part in pending if not isinstance(part, XlsrError) for window in part]
+        waiting = [window for one in pending if not isinstance(one, Failure) for window in one[1]]
         encoded: dict[int, LogProbs] = {}
         for batch in _batches(sorted(waiting, key=lambda w: len(w.waveform)), batch_seconds):
             encoded |= {id(w): row for w, row in zip(batch, self._encode(batch), strict=True)}
-        for name, part in pending:
-            if isinstance(part, XlsrError):
-                yield Failure(name, str(part))
+        for one in pending:
+            if isinstance(one, Failure):
+                yield one
                 continue
+            info, part = one
             try:
-                transcript = self._transcript(name, np.concatenate([encoded[id(w)] for w in part]), timestamps)
+                transcript = self._transcript(info, np.concatenate([encoded[id(w)] for w in part]), timestamps)
             except XlsrError as error:
-                yield Failure(name, str(error))
+                yield Failure(info.name, str(error))
             else:
                 yield transcript
 
-    def _transcript(self, name: str, log_probs: LogProbs, timestamps: Timestamps) -> Transcript:
+    def _transcript(self, info: AudioInfo, log_probs: LogProbs, timestamps: Timestamps) -> Transcript:
         """Decode log-probabilities and put times on them."""
         if np.isnan(log_probs).any():
-            raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
+            raise CheckpointError(
+                f"{self.description.name} gives no numbers (NaN) for {info.name}: its weights are damaged"
+            )
         best = self.decoder.decode(log_probs)[0]
         segments = split_segments(words_of(best, self.tokenizer), are_phones=self.tokenizer.is_phones)
         transcript = Transcript(
@@ -194,7 +253,7 @@ class Recognizer:
             language=self.language,
             segments=segments,
             duration=round(len(log_probs) * FRAME_SECONDS, 3),
-            audio=name,
+            audio=info,
             model=self.description.name,
         )
         return with_timestamps(transcript, timestamps)
@@ -239,9 +298,9 @@ def _torch_engine(folder: Path, language: str | None, device: str, threads: int)
     return engine, loaded.description
 
 
-def _take(parts: Iterator[Window], count: int) -> Iterator[Window]:
-    for _, window in zip(range(count), parts, strict=False):
-        yield window
+def _split_level(channel: Channel, timestamps: Timestamps) -> Timestamps:
+    """How deep the times must go to merge channels by them."""
+    return "segment" if channel == "split" and timestamps == "none" else timestamps
 
 
 def _batches(ordered: Sequence[Window], batch_seconds: float) -> Iterator[list[Window]]:

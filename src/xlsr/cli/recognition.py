@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,10 +13,14 @@ from cyclopts import Parameter
 from xlsr.cli.app import app, introduce, usage, watched
 
 if TYPE_CHECKING:
+    from xlsr.recognizer import Failure
+    from xlsr.recordings import Recording
     from xlsr.results import Transcript
 
 OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "stm", "textgrid", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
+Channel = Literal["mix", "left", "right", "split"]
+SampleRate = int | Literal["auto", "header"]
 
 
 @app.command
@@ -29,6 +35,8 @@ def transcribe(
     output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "txt",
     timestamps: Timestamps = "char",
     highlight_words: bool = False,
+    channel: Channel = "mix",
+    sample_rate: SampleRate = "auto",
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
@@ -45,12 +53,15 @@ def transcribe(
         output_format: what is written; all writes every format (with output_dir).
         timestamps: how deep the times in json go.
         highlight_words: in srt and vtt, underline each word as it is spoken.
+        channel: mix hears the mean of all, left or right one of two, split each by itself, in lines that name it.
+        sample_rate: hertz, in place of what the header says; header believes it; auto does unless speech plays too
+            fast or too slowly.
         engine: openvino runs an exported graph, torch the weights.
         device: cpu, cuda, or auto.
         threads: CPU threads; 0 leaves the choice to the engine.
         batch_seconds: seconds of audio computed at once.
     """
-    from xlsr.recognizer import Failure, load_model
+    from xlsr.recognizer import load_model
     from xlsr.recordings import check_stems, find_recordings, sources
 
     recordings = find_recordings(files, manifest)
@@ -60,24 +71,67 @@ def transcribe(
         return usage("--output_format all needs --output_dir")
     if wrong := _missing_times(output_format, timestamps, highlight_words=highlight_words):
         return usage(wrong)
+    if manifest is not None and isinstance(sample_rate, int):
+        return usage("--sample_rate is for files; the recordings of a manifest are read as their headers say")
     if output_dir is not None:
         check_stems(recordings)
         output_dir.mkdir(parents=True, exist_ok=True)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     introduce(recognizer)
-    results = recognizer.transcribe_many(sources(recordings), batch_seconds=batch_seconds, timestamps=timestamps)
-    failed = 0
-    if output_dir is not None:  # printed texts scroll by themselves
-        results = watched(results, len(recordings))
-    for recording, result in zip(recordings, results, strict=True):
-        if isinstance(result, Failure):
-            failed += 1
-            print(f"xlsr: {result.error}", file=sys.stderr)
-        else:
-            _emit(result, output_format, output_dir and output_dir / recording.stem, highlight_words)
-    if failed and len(recordings) > 1:
-        print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
-    return 1 if failed else 0
+    results = recognizer.transcribe_many(
+        sources(recordings),
+        batch_seconds=batch_seconds,
+        timestamps=timestamps,
+        channel=channel,
+        sample_rate=sample_rate,
+    )
+    return _Output(output_format, output_dir, highlight_words).write(recordings, results)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where transcripts go, and in which format; printed without a folder."""
+
+    output_format: OutputFormat
+    folder: Path | None
+    highlight_words: bool
+
+    def write(self, recordings: Sequence[Recording], results: Iterator[Transcript | Failure]) -> int:
+        """Write or print every result, and return the exit status."""
+        from xlsr.recognizer import Failure
+
+        failed = 0
+        if self.folder is not None:  # printed texts scroll by themselves
+            results = watched(results, len(recordings))
+        for recording, result in zip(recordings, results, strict=True):
+            if isinstance(result, Failure):
+                failed += 1
+                print(f"xlsr: {result.error}", file=sys.stderr)
+                continue
+            if result.audio is not None:
+                for note in result.audio.notes:
+                    print(f"xlsr: {result.audio.name}: {note}", file=sys.stderr)
+            if self.folder is None:
+                self._print(result)
+            else:
+                self._save(result, self.folder / recording.stem)
+        if failed and len(recordings) > 1:
+            print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
+        return 1 if failed else 0
+
+    def _print(self, transcript: Transcript) -> None:
+        from xlsr.results import format_transcript
+
+        text = format_transcript(transcript, self.output_format, highlight_words=self.highlight_words)
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+
+    def _save(self, transcript: Transcript, stem: Path) -> None:
+        from xlsr.results import OUTPUT_FORMATS, output_suffix
+
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for kind in OUTPUT_FORMATS if self.output_format == "all" else (self.output_format,):
+            transcript.write(stem.with_name(stem.name + output_suffix(kind)), highlight_words=self.highlight_words)
 
 
 def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highlight_words: bool) -> str:
@@ -91,17 +145,3 @@ def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highl
     if highlight_words and (output_format not in ("srt", "vtt", "all") or timestamps == "segment"):
         return "--highlight_words is for srt and vtt with the times of words: --output_format vtt --timestamps word"
     return ""
-
-
-def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None, highlight_words: bool) -> None:
-    """Print a transcript, or write it to files of this stem."""
-    from xlsr.results import OUTPUT_FORMATS, format_transcript, output_suffix
-
-    if stem is None:
-        text = format_transcript(transcript, output_format, highlight_words=highlight_words)
-        sys.stdout.write(text.rstrip("\n") + "\n")
-        sys.stdout.flush()
-        return
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    for kind in OUTPUT_FORMATS if output_format == "all" else (output_format,):
-        transcript.write(stem.with_name(stem.name + output_suffix(kind)), highlight_words=highlight_words)

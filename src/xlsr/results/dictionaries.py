@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import NotRequired, TypedDict, cast
 
+from xlsr.recorded import AudioInfo
 from xlsr.results.parts import Character, Phone, Segment, Word
 
 
@@ -51,6 +52,19 @@ class SegmentDict(TypedDict):
     channel: NotRequired[int | None]
 
 
+class AudioDict(TypedDict):
+    """The recording of `to_dict()`: the fields of `AudioInfo`."""
+
+    name: str
+    sample_rate: NotRequired[int | None]
+    channels: NotRequired[int | None]
+    bandwidth_hertz: NotRequired[int | None]
+    clipped: NotRequired[float | None]
+    dc_offset: NotRequired[float | None]
+    loudness_db: NotRequired[float | None]
+    notes: NotRequired[list[str]]
+
+
 class TranscriptDict(TypedDict):
     """What `Transcript.to_dict()` returns: the whisper and WhisperX keys and `duration`, `audio`, `model`."""
 
@@ -58,7 +72,7 @@ class TranscriptDict(TypedDict):
     language: NotRequired[str | None]
     segments: NotRequired[list[SegmentDict]]
     duration: NotRequired[float]
-    audio: NotRequired[str | None]
+    audio: NotRequired[AudioDict | str | None]
     model: NotRequired[str | None]
 
 
@@ -74,6 +88,36 @@ def _rounded_score(score: float | None) -> float | None:
 
 def _times(item: Character | Phone | Word) -> TimesDict:
     return {"start": rounded(item.start), "end": rounded(item.end), "score": _rounded_score(item.score)}
+
+
+def audio_to_dict(audio: AudioInfo) -> AudioDict:
+    """Return what is known of a recording as JSON values."""
+    return {
+        "name": audio.name,
+        "sample_rate": audio.sample_rate,
+        "channels": audio.channels,
+        "bandwidth_hertz": audio.bandwidth_hertz,
+        "clipped": audio.clipped,
+        "dc_offset": audio.dc_offset,
+        "loudness_db": audio.loudness_db,
+        "notes": list(audio.notes),
+    }
+
+
+def audio_from_dict(fields: AudioDict | str) -> AudioInfo:
+    """Read what `audio_to_dict` wrote, or a name alone; KeyError where that is missing."""
+    if isinstance(fields, str):
+        return AudioInfo(fields)
+    return AudioInfo(
+        name=fields["name"],
+        sample_rate=fields.get("sample_rate"),
+        channels=fields.get("channels"),
+        bandwidth_hertz=fields.get("bandwidth_hertz"),
+        clipped=fields.get("clipped"),
+        dc_offset=fields.get("dc_offset"),
+        loudness_db=fields.get("loudness_db"),
+        notes=tuple(fields.get("notes", [])),
+    )
 
 
 def segment_to_dict(segment: Segment) -> SegmentDict:

@@ -49,5 +49,5 @@ def timed_units(segment: Segment, output_format: str) -> Sequence[Word | Phone]:
 
 def file_field(transcript: Transcript) -> str:
     """Return the name of a recording as NIST's files want it: no folder, no suffix, no blanks."""
-    stem = PurePath(transcript.audio.strip("<>")).stem if transcript.audio else ""
+    stem = PurePath(transcript.audio.name.strip("<>")).stem if transcript.audio else ""
     return re.sub(r"\s+", "_", stem.lstrip(";").strip()) or "audio"

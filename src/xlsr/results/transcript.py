@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlsr.results.dictionaries import TranscriptDict, rounded, segment_from_dict, segment_to_dict
+from xlsr.recorded import AudioInfo
+from xlsr.results.dictionaries import (
+    TranscriptDict,
+    audio_from_dict,
+    audio_to_dict,
+    rounded,
+    segment_from_dict,
+    segment_to_dict,
+)
 from xlsr.results.parts import Phone, Segment, Word
 from xlsr.results.writers import format_transcript
 
@@ -23,7 +31,7 @@ class Transcript:
         language: ISO 639-3 where known.
         segments: in order of time; empty where times were not asked for.
         duration: of the audio, in seconds.
-        audio: name of the recording.
+        audio: the recording: its name, and what it sounds like.
         model: name of the model.
     """
 
@@ -31,7 +39,7 @@ class Transcript:
     language: str | None = None
     segments: tuple[Segment, ...] = ()
     duration: float = 0.0
-    audio: str | None = None
+    audio: AudioInfo | None = None
     model: str | None = None
 
     @property
@@ -51,7 +59,7 @@ class Transcript:
             "language": self.language,
             "segments": [segment_to_dict(segment) for segment in self.segments],
             "duration": rounded(self.duration),
-            "audio": self.audio,
+            "audio": None if self.audio is None else audio_to_dict(self.audio),
             "model": self.model,
         }
 
@@ -63,12 +71,13 @@ class Transcript:
             ValueError: a key that every transcript has is missing.
         """
         try:
+            audio = fields.get("audio")
             return cls(
                 text=fields["text"],
                 language=fields.get("language"),
                 segments=tuple(segment_from_dict(segment) for segment in fields.get("segments", [])),
                 duration=fields.get("duration", 0.0),
-                audio=fields.get("audio"),
+                audio=None if audio is None else audio_from_dict(audio),
                 model=fields.get("model"),
             )
         except KeyError as error:
