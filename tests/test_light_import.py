@@ -32,6 +32,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     "module",
     [
         "recognizer",
+        "streaming",
         "results",
         "tokenizer",
         "metrics",

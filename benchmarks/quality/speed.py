@@ -3,7 +3,7 @@
     python benchmarks/quality/speed.py --data FOLDER [--clips 1500] [--out src/xlsr/audio/speed.json]
 
 FOLDER holds corpora with manifests (`FOLDER/NAME/manifest.jsonl`). Each clip is heard with its band and with that of an
-8 kHz recording or a telephone, as it is or with noise or hum, at its own speed, at half and at twice of it, cut to 2 to 10
+8 kHz recording or a telephone, as it is or clipped, with noise or hum, at its own speed, at half and at twice of it, cut to 2 to 10
 seconds. Errors are counted with the speaker's fold (a language is one fold of Common Voice) left out of the fit. `--test`
 names corpora that are never fitted on. NumPy only: multinomial logistic regression by Newton's method.
 """
@@ -38,6 +38,9 @@ def versions(waveform: np.ndarray, draw: random.Random) -> list[tuple[float, np.
     if draw.random() < 0.1:
         hum = np.sin(2 * np.pi * draw.choice([50, 60]) * np.arange(len(waveform)) / SAMPLE_RATE)
         waveform = waveform + hum.astype(np.float32) * waveform.std() * 10 ** (-draw.uniform(0, 20) / 20)
+    if draw.random() < 0.15:
+        peak = float(np.abs(waveform).max()) * draw.uniform(0.1, 0.6)
+        waveform = np.clip(waveform, -peak, peak)
     narrow = soxr.resample(waveform, 16_000, 8_000)
     if draw.random() < 0.5:
         narrow = soxr.resample(telephone(waveform, draw.choice(["mulaw", "alaw"]), 64_000), 16_000, 8_000)

@@ -16,6 +16,8 @@ from xlsr.version import __version__
 _HOMES = {
     "Recognizer": "xlsr.recognizer",
     "Failure": "xlsr.recognizer",
+    "StreamingRecognizer": "xlsr.streaming",
+    "Update": "xlsr.streaming",
     "load_model": "xlsr.recognizer",
     "load_audio": "xlsr.audio",
     "Transcript": "xlsr.results",
@@ -74,6 +76,8 @@ if TYPE_CHECKING:
     from xlsr.results import Segment as Segment
     from xlsr.results import Transcript as Transcript
     from xlsr.results import Word as Word
+    from xlsr.streaming import StreamingRecognizer as StreamingRecognizer
+    from xlsr.streaming import Update as Update
     from xlsr.tokenizer import Tokenizer as Tokenizer
     from xlsr.training.finetune import finetune as finetune
     from xlsr.training.pretrain import pretrain as pretrain

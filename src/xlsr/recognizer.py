@@ -1,39 +1,51 @@
 """The facade: audio in, transcripts out. Floor 4.
 
 Reads, windows, encodes, stitches, decodes; the body of `transcribe` is the table of the data's path. Audio of any
-length passes in windows with context on both sides, whose frames are stitched by stride arithmetic; audio that fits
+length passes in overlapping windows and is decoded as it goes, stretch by stretch, in bounded memory; audio that fits
 one window is computed whole. Knows no format of files and no network: an engine gives log-probabilities.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, open_audio, windows
+from xlsr.audio import (
+    HOP_SAMPLES,
+    AudioSource,
+    Window,
+    audio_name,
+    spoken_windows,
+    windows,
+)
 from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
 from xlsr.audio.conditions import Heard
 from xlsr.checkpoint.folder import Description, find_model, read_description
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
+from xlsr.decoding.segments import complete_segments
+from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
+from xlsr.engines.silero import Silero
 from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError, require
-from xlsr.results import AudioInfo, Timestamps, Transcript, merge_channels, split_segments, with_timestamps
+from xlsr.results import Segment, Timestamps, Transcript, Word, merge_channels, with_timestamps
+from xlsr.stitching import LogProbs, Stretch, cut_at_pauses, stitch
 
-LogProbs = NDArray[np.float32]
 EngineName = Literal["auto", "openvino", "torch"]
 
-# 25 s of kept audio with 2.5 s of context on both sides: a fifth of the work is context. The positional convolution
-# reaches 1.28 s; attention further out changes probabilities little (docs/architecture.md gives the measured figures).
-WINDOW_FRAMES = 1250
-CONTEXT_FRAMES = 125
+# 30 s of audio, of which neighbours share 5 s: a fifth of the work. The seam lies somewhere in the middle half of what
+# they share, so that each window has 1.25 s more on either side of what is taken from it: as far as the positional
+# convolution reaches (1.28 s); attention further out changes probabilities little (docs/long_and_live.md has figures).
+WINDOW_FRAMES = 1500
+OVERLAP_FRAMES = 250
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,14 @@ class Failure:
 
     audio: str
     error: str
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A recording that fits one window, until its batch is full; none where nothing is spoken."""
+
+    heard: Heard
+    windows: Sequence[Window]
 
 
 class Recognizer:
@@ -110,6 +130,7 @@ class Recognizer:
         audio: AudioSource,
         *,
         timestamps: Timestamps = "char",
+        vad: bool = False,
         channel: Channel = "mix",
         sample_rate: SampleRate = "auto",
     ) -> Transcript:
@@ -118,6 +139,7 @@ class Recognizer:
         Args:
             audio: path, bytes, file object, (samples,) array at 16 kHz, or (array, rate); "-" is stdin.
             timestamps: how deep the times go: "none", "segment", "word" or "char".
+            vad: pass over silence, which a voice activity detector finds (needs the extra `vad`).
             channel: "mix" (the mean of all), "left" or "right" (the first or second), or "split": each channel by
                 itself, merged by time into segments that name theirs.
             sample_rate: Hz, in place of what the header says; "header": what it says; "auto": another one only where
@@ -125,10 +147,29 @@ class Recognizer:
 
         Raises:
             AudioError: the recording cannot be read, or holds no usable signal.
+            MissingDependencyError: `vad` is asked for and silero-vad is not installed.
         """
-        level = _split_level(channel, timestamps)
         with parts_of(audio, channel, sample_rate, self._understood) as parts:
-            return with_timestamps(merge_channels([self._transcribe_part(part, level) for part in parts]), timestamps)
+            return _merged([self._transcribe_part(part, timestamps, vad) for part in parts], timestamps)
+
+    def transcribe_stream(
+        self, audio: AudioSource, *, timestamps: Timestamps = "char", vad: bool = False
+    ) -> Iterator[Segment]:
+        """Transcribe one recording of any length, and yield its segments while it is being read.
+
+        No more than a minute of it is ever held. The segments are those of `transcribe`; "none" counts as "segment".
+
+        Args:
+            audio: as for `transcribe`.
+            timestamps: as for `transcribe`.
+            vad: as for `transcribe`.
+
+        Raises:
+            AudioError: as for `transcribe`; what was said before the fault has been yielded.
+        """
+        with Part(audio).open(self._understood) as stream:
+            windows = self._windows(stream.blocks(), vad)
+            yield from self._segments(stream.name, self._encode(windows), timestamps)
 
     def transcribe_many(
         self,
@@ -136,8 +177,10 @@ class Recognizer:
         *,
         batch_seconds: float = 120.0,
         timestamps: Timestamps = "char",
+        vad: bool = False,
         channel: Channel = "mix",
         sample_rate: SampleRate = "auto",
+        progress: Callable[[str, Segment], object] | None = None,
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings in batches of similar length; results come in the order of the inputs.
 
@@ -145,14 +188,18 @@ class Recognizer:
             audios: as for `transcribe`.
             batch_seconds: padded seconds of audio in one call of the engine.
             timestamps: as for `transcribe`.
+            vad: as for `transcribe`.
             channel: as for `transcribe`.
             sample_rate: as for `transcribe`.
+            progress: is given the name and each segment of a long recording as soon as it is known.
 
         Yields:
             For each input its transcript, or a `Failure` that says why there is none.
         """
         if isinstance(audios, str | bytes | np.ndarray):
             raise AudioError(f"several recordings are wanted, in a list; got one {type(audios).__name__}")
+        if vad:
+            _ = self._silero  # if it is missing, that is known before anything is read
         counts: deque[int] = deque()  # of the parts of recordings whose results are still to come
 
         def parts() -> Iterator[Part]:
@@ -161,48 +208,48 @@ class Recognizer:
                     counts.append(len(found))
                     yield from found
 
-        results = self._transcribe_parts(parts(), batch_seconds, _split_level(channel, timestamps))
+        results = self._transcribe_parts(parts(), batch_seconds, timestamps, vad, progress)
         for first in results:
             of_one = [first, *islice(results, counts.popleft() - 1)]
-            failed = next((one for one in of_one if isinstance(one, Failure)), None)
-            whole = [one for one in of_one if isinstance(one, Transcript)]
-            yield failed or with_timestamps(merge_channels(whole), timestamps)
+            failures = [one for one in of_one if isinstance(one, Failure)]
+            yield failures[0] if failures else _merged([r for r in of_one if isinstance(r, Transcript)], timestamps)
+
+    def _transcribe_part(self, part: Part, timestamps: Timestamps, vad: bool) -> Transcript:
+        with part.open(self._understood) as stream:
+            heard = Heard(stream)
+            segments = self._segments(stream.name, self._encode(self._windows(heard, vad)), timestamps)
+            return self._transcript(segments, heard)
 
     def _transcribe_parts(
-        self, parts: Iterable[Part], batch_seconds: float, timestamps: Timestamps
+        self,
+        parts: Iterable[Part],
+        batch_seconds: float,
+        timestamps: Timestamps,
+        vad: bool,
+        progress: Callable[[str, Segment], object] | None,
     ) -> Iterator[Transcript | Failure]:
-        """Transcribe channels or whole recordings, in batches; results come in the order of the inputs."""
-        pending: list[tuple[AudioInfo, list[Window]] | Failure] = []
-        held = 0.0
+        """Transcribe recordings, or channels of them, by themselves; with the times of segments at least."""
+        pending: list[_Waiting | Failure] = []
         for part in parts:
             try:
                 with part.open(self._understood) as stream:
                     heard = Heard(stream)
-                    cut = windows(heard, window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
+                    cut = self._windows(heard, vad)
                     first = list(islice(cut, 2))
                     if len(first) > 1:  # long: by itself, one window after the other
                         yield from self._flush(pending, batch_seconds, timestamps)
-                        pending, held = [], 0.0
-                        rows = [*self._encode(first), *(row for window in cut for row in self._encode([window]))]
-                        yield self._transcript(heard.info, np.concatenate(rows), timestamps)
+                        pending = []
+                        segments = self._segments(stream.name, self._encode(chain(first, cut)), timestamps)
+                        yield self._transcript(_watched(stream.name, segments, progress), heard)
                         continue
+                pending.append(_Waiting(heard, first))
             except XlsrError as error:
                 pending.append(Failure(audio_name(part.source), str(error)))
-                continue
-            pending.append((heard.info, first))
-            held += sum(len(window.waveform) for window in first) / 16_000
             # Four batches are sorted at a time: enough to find neighbours of similar length.
-            if held >= 4 * batch_seconds:
+            if sum(one.heard.duration for one in pending if isinstance(one, _Waiting)) >= 4 * batch_seconds:
                 yield from self._flush(pending, batch_seconds, timestamps)
-                pending, held = [], 0.0
+                pending = []
         yield from self._flush(pending, batch_seconds, timestamps)
-
-    def _transcribe_part(self, part: Part, timestamps: Timestamps) -> Transcript:
-        with part.open(self._understood) as stream:
-            heard = Heard(stream)
-            parts = windows(heard, window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
-            rows = [row for window in parts for row in self._encode([window])]
-            return self._transcript(heard.info, np.concatenate(rows), timestamps)
 
     def _understood(self, waveform: NDArray[np.float32]) -> float:
         """How well the model understands (samples,): the mean log-probability of the tokens; -10 without any."""
@@ -211,52 +258,81 @@ class Recognizer:
 
     def log_probs(self, audio: AudioSource) -> LogProbs:
         """Return the log-probabilities of a recording: (frames, vocab) float32, 50 frames a second."""
-        with open_audio(audio) as stream:
-            parts = windows(stream.blocks(), window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
-            return np.concatenate([row for window in parts for row in self._encode([window])])
+        with Part(audio).open(self._understood) as stream:
+            parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
+            return np.concatenate([part.log_probs for part in parts])
 
-    def _encode(self, parts: Sequence[Window]) -> list[LogProbs]:
-        """The kept frames of each window."""
-        found = self.engine.log_probs([window.waveform for window in parts])
-        return [row[w.skip : w.skip + w.keep] for row, w in zip(found, parts, strict=True)]
+    def decode(self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio") -> list[Word]:
+        """Return the words of log-probabilities, with their times.
+
+        Args:
+            log_probs: (frames, vocab) float32, of any stretch that begins and ends between words.
+            first_frame: index of its first frame in the recording.
+            name: what messages call the recording.
+
+        Raises:
+            CheckpointError: a log-probability is NaN.
+        """
+        if np.isnan(log_probs).any():
+            raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
+        best = self.decoder.decode(log_probs)[0]
+        return words_of(best, self.tokenizer, offset_seconds=first_frame * FRAME_SECONDS)
+
+    def _windows(self, blocks: Iterable[NDArray[np.float32]], vad: bool = False) -> Iterator[Window]:
+        """Windows over a recording, or over what is spoken in it."""
+        if not vad:
+            return windows(blocks, window_frames=WINDOW_FRAMES, overlap_frames=OVERLAP_FRAMES)
+        detector = self._silero.detector()
+        return spoken_windows(blocks, detector, window_frames=WINDOW_FRAMES, overlap_frames=OVERLAP_FRAMES)
+
+    @cached_property
+    def _silero(self) -> Silero:
+        return Silero()
+
+    def _encode(self, parts: Iterable[Window]) -> Iterator[Stretch]:
+        """The frames of each window, one window after the other."""
+        for window in parts:
+            yield Stretch(window.first_frame, self.engine.log_probs([window.waveform])[0])
 
     def _flush(
-        self, pending: Sequence[tuple[AudioInfo, list[Window]] | Failure], batch_seconds: float, timestamps: Timestamps
+        self, pending: Sequence[_Waiting | Failure], batch_seconds: float, timestamps: Timestamps
     ) -> Iterator[Transcript | Failure]:
-        """Encode the waiting recordings, shortest first, and yield their results in their own order."""
-        waiting = [window for one in pending if not isinstance(one, Failure) for window in one[1]]
-        encoded: dict[int, LogProbs] = {}
-        for batch in _batches(sorted(waiting, key=lambda w: len(w.waveform)), batch_seconds):
-            encoded |= {id(w): row for w, row in zip(batch, self._encode(batch), strict=True)}
+        """Encode the waiting recordings in batches, and yield their results in their own order."""
+        waiting = [window for one in pending if isinstance(one, _Waiting) for window in one.windows]
+        rows = batched_log_probs(self.engine, [window.waveform for window in waiting], batch_seconds)
+        encoded = {id(w): Stretch(w.first_frame, row) for w, row in zip(waiting, rows, strict=True)}
         for one in pending:
             if isinstance(one, Failure):
                 yield one
                 continue
-            info, part = one
             try:
-                transcript = self._transcript(info, np.concatenate([encoded[id(w)] for w in part]), timestamps)
+                segments = self._segments(one.heard.name, (encoded[id(w)] for w in one.windows), timestamps)
+                transcript = self._transcript(segments, one.heard)
             except XlsrError as error:
-                yield Failure(info.name, str(error))
+                yield Failure(one.heard.name, str(error))
             else:
                 yield transcript
 
-    def _transcript(self, info: AudioInfo, log_probs: LogProbs, timestamps: Timestamps) -> Transcript:
-        """Decode log-probabilities and put times on them."""
-        if np.isnan(log_probs).any():
-            raise CheckpointError(
-                f"{self.description.name} gives no numbers (NaN) for {info.name}: its weights are damaged"
-            )
-        best = self.decoder.decode(log_probs)[0]
-        segments = split_segments(words_of(best, self.tokenizer), are_phones=self.tokenizer.is_phones)
-        transcript = Transcript(
-            text=" ".join(segment.text for segment in segments),
+    def _segments(self, name: str, encoded: Iterable[Stretch], timestamps: Timestamps) -> Iterator[Segment]:
+        """Stitch what was encoded, decode it stretch by stretch, and yield each segment that is complete."""
+        blank, delimiter = self.tokenizer.blank_id, self.tokenizer.word_delimiter
+        # A phone is a word of its own.
+        delimiter_id = None if delimiter is None or self.tokenizer.is_phones else self.tokenizer.vocab[delimiter]
+        stretches = cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
+        words = (self.decode(stretch.log_probs, first_frame=stretch.first_frame, name=name) for stretch in stretches)
+        return complete_segments(words, timestamps, are_phones=self.tokenizer.is_phones)
+
+    def _transcript(self, segments: Iterable[Segment], heard: Heard) -> Transcript:
+        """Gather segments; what was heard is known when they have all come."""
+        gathered = tuple(segments)
+        return Transcript(
+            text=" ".join(segment.text for segment in gathered),
             language=self.language,
-            segments=segments,
-            duration=round(len(log_probs) * FRAME_SECONDS, 3),
-            audio=info,
+            segments=gathered,
+            duration=heard.duration,
+            audio=heard.info,
             model=self.description.name,
         )
-        return with_timestamps(transcript, timestamps)
 
 
 load_model = Recognizer.from_pretrained
@@ -298,18 +374,16 @@ def _torch_engine(folder: Path, language: str | None, device: str, threads: int)
     return engine, loaded.description
 
 
-def _split_level(channel: Channel, timestamps: Timestamps) -> Timestamps:
-    """How deep the times must go to merge channels by them."""
-    return "segment" if channel == "split" and timestamps == "none" else timestamps
+def _merged(channels: Sequence[Transcript], timestamps: Timestamps) -> Transcript:
+    """One transcript of all channels, without times if none were asked for."""
+    merged = merge_channels(channels)
+    return with_timestamps(merged, "none") if timestamps == "none" else merged
 
 
-def _batches(ordered: Sequence[Window], batch_seconds: float) -> Iterator[list[Window]]:
-    """Cut windows, sorted by length, into groups whose padded audio is at most `batch_seconds`."""
-    batch: list[Window] = []
-    for window in ordered:
-        if batch and (len(batch) + 1) * len(window.waveform) > batch_seconds * 16_000:
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
+def _watched(
+    name: str, segments: Iterable[Segment], progress: Callable[[str, Segment], object] | None
+) -> Iterator[Segment]:
+    for segment in segments:
+        if progress is not None:
+            progress(name, segment)
+        yield segment

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio.stream import AudioStream
-from xlsr.audio.windowing import SAMPLE_RATE
+from xlsr.audio.windowing import HOP_SAMPLES, SAMPLE_RATE, num_frames
 from xlsr.recorded import AudioInfo
 
 Samples = NDArray[np.float32]
@@ -73,6 +73,16 @@ class Heard:
             yield block
         if not self._counts.any():
             self._take(np.pad(self._rest, (0, _FRAME - self._rest.size)))
+
+    @property
+    def name(self) -> str:
+        """What messages call the recording."""
+        return self._stream.name
+
+    @property
+    def duration(self) -> float:
+        """Seconds of all whole frames of the encoder so far."""
+        return round(num_frames(self.samples) * HOP_SAMPLES / SAMPLE_RATE, 3)
 
     @property
     def info(self) -> AudioInfo:

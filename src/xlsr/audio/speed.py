@@ -40,6 +40,7 @@ _MODEL_WEIGHT = 20.0
 # What a model must understand to be believed: its tokens have half the probability, or nearly. Noise is not understood.
 _UNDERSTOOD = -0.8
 _LEAST_CHANCE = 1e-4
+_TRUST = 2.0  # in headers, as a logarithm
 _USUAL_RATES, _RARE = (8_000, 16_000), 4.0  # others have to be so much likelier, as a logarithm
 
 
@@ -81,7 +82,7 @@ def true_rate(stream: AudioStream, understood: Callable[[NDArray[np.float32]], f
     speed = judge_speed(at_said)
     if speed is None or speed.right >= _DOUBT:
         return said
-    best, most = said, np.log(max(speed.right, _LEAST_CHANCE)) + _MODEL_WEIGHT * understood(at_said)
+    best, most = said, np.log(max(speed.right, _LEAST_CHANCE)) + _MODEL_WEIGHT * understood(at_said) + _TRUST
     for rate in _other_rates(said, slow=speed.slow > speed.fast):
         waveform = resample(head, rate)
         if (speed := judge_speed(waveform)) is None or (sureness := understood(waveform)) < _UNDERSTOOD:

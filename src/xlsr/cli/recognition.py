@@ -15,7 +15,7 @@ from xlsr.cli.app import app, introduce, usage, watched
 if TYPE_CHECKING:
     from xlsr.recognizer import Failure
     from xlsr.recordings import Recording
-    from xlsr.results import Transcript
+    from xlsr.results import Segment, Transcript
 
 OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "stm", "textgrid", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
@@ -35,6 +35,7 @@ def transcribe(
     output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "txt",
     timestamps: Timestamps = "char",
     highlight_words: bool = False,
+    vad: bool = False,
     channel: Channel = "mix",
     sample_rate: SampleRate = "auto",
     engine: Literal["auto", "openvino", "torch"] = "auto",
@@ -53,6 +54,7 @@ def transcribe(
         output_format: what is written; all writes every format (with output_dir).
         timestamps: how deep the times in json go.
         highlight_words: in srt and vtt, underline each word as it is spoken.
+        vad: pass over silence.
         channel: mix hears the mean of all, left or right one of two, split each by itself, in lines that name it.
         sample_rate: hertz, in place of what the header says; header believes it; auto does unless speech plays too
             fast or too slowly.
@@ -78,60 +80,18 @@ def transcribe(
         output_dir.mkdir(parents=True, exist_ok=True)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     introduce(recognizer)
+    prints_lines = output_dir is None and output_format == "txt" and timestamps != "none" and channel != "split"
+    output = _Output(output_format, output_dir, highlight_words, _Watch(lines=prints_lines, alone=len(recordings) == 1))
     results = recognizer.transcribe_many(
         sources(recordings),
         batch_seconds=batch_seconds,
-        timestamps=timestamps,
+        timestamps="segment" if prints_lines else timestamps,  # what is not printed is not kept
+        vad=vad,
         channel=channel,
         sample_rate=sample_rate,
+        progress=output.watch,
     )
-    return _Output(output_format, output_dir, highlight_words).write(recordings, results)
-
-
-@dataclass(frozen=True)
-class _Output:
-    """Where transcripts go, and in which format; printed without a folder."""
-
-    output_format: OutputFormat
-    folder: Path | None
-    highlight_words: bool
-
-    def write(self, recordings: Sequence[Recording], results: Iterator[Transcript | Failure]) -> int:
-        """Write or print every result, and return the exit status."""
-        from xlsr.recognizer import Failure
-
-        failed = 0
-        if self.folder is not None:  # printed texts scroll by themselves
-            results = watched(results, len(recordings))
-        for recording, result in zip(recordings, results, strict=True):
-            if isinstance(result, Failure):
-                failed += 1
-                print(f"xlsr: {result.error}", file=sys.stderr)
-                continue
-            if result.audio is not None:
-                for note in result.audio.notes:
-                    print(f"xlsr: {result.audio.name}: {note}", file=sys.stderr)
-            if self.folder is None:
-                self._print(result)
-            else:
-                self._save(result, self.folder / recording.stem)
-        if failed and len(recordings) > 1:
-            print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
-        return 1 if failed else 0
-
-    def _print(self, transcript: Transcript) -> None:
-        from xlsr.results import format_transcript
-
-        text = format_transcript(transcript, self.output_format, highlight_words=self.highlight_words)
-        sys.stdout.write(text.rstrip("\n") + "\n")
-        sys.stdout.flush()
-
-    def _save(self, transcript: Transcript, stem: Path) -> None:
-        from xlsr.results import OUTPUT_FORMATS, output_suffix
-
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for kind in OUTPUT_FORMATS if self.output_format == "all" else (self.output_format,):
-            transcript.write(stem.with_name(stem.name + output_suffix(kind)), highlight_words=self.highlight_words)
+    return output.show(recordings, results)
 
 
 def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highlight_words: bool) -> str:
@@ -145,3 +105,74 @@ def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highl
     if highlight_words and (output_format not in ("srt", "vtt", "all") or timestamps == "segment"):
         return "--highlight_words is for srt and vtt with the times of words: --output_format vtt --timestamps word"
     return ""
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where transcripts go, and in which format; printed without a folder."""
+
+    output_format: OutputFormat
+    folder: Path | None
+    highlight_words: bool
+    watch: _Watch
+
+    def show(self, recordings: Sequence[Recording], results: Iterator[Transcript | Failure]) -> int:
+        """Print or write every result, unless it is printed already, and return the exit status."""
+        from xlsr.results import Transcript
+
+        failed = 0
+        if self.folder is not None:  # printed texts scroll by themselves
+            results = watched(results, len(recordings))
+        for recording, result in zip(recordings, results, strict=True):
+            is_printed = self.watch.finish()
+            if not isinstance(result, Transcript):
+                failed += 1
+                print(f"xlsr: {result.error}", file=sys.stderr)
+                continue
+            if result.audio is not None:
+                for note in result.audio.notes:
+                    print(f"xlsr: {result.audio.name}: {note}", file=sys.stderr)
+            if self.folder is not None:
+                self._write(result, self.folder / recording.stem)
+            elif not is_printed:
+                self._print(result)
+        if failed and len(recordings) > 1:
+            print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
+        return 1 if failed else 0
+
+    def _print(self, transcript: Transcript) -> None:
+        from xlsr.results import format_transcript
+
+        text = format_transcript(transcript, self.output_format, highlight_words=self.highlight_words)
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+
+    def _write(self, transcript: Transcript, stem: Path) -> None:
+        from xlsr.results import OUTPUT_FORMATS, output_suffix
+
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for kind in OUTPUT_FORMATS if self.output_format == "all" else (self.output_format,):
+            transcript.write(stem.with_name(stem.name + output_suffix(kind)), highlight_words=self.highlight_words)
+
+
+class _Watch:
+    """Shows a long recording while it is transcribed: its lines of text, or else how far it has come."""
+
+    def __init__(self, *, lines: bool, alone: bool) -> None:
+        self.lines, self.shown = lines, False
+        self.position = alone and not lines and sys.stderr.isatty()
+
+    def __call__(self, name: str, segment: Segment) -> None:
+        if self.lines:
+            print(segment.text, flush=True)
+        elif self.position:
+            minutes, seconds = divmod(int(segment.end), 60)
+            print(f"\rxlsr: {name}: {minutes}:{seconds:02d} transcribed", end="", file=sys.stderr, flush=True)
+        self.shown = True
+
+    def finish(self) -> bool:
+        """End a recording; returns whether all its text is printed."""
+        if self.shown and self.position:
+            print(file=sys.stderr)
+        is_printed, self.shown = self.shown and self.lines, False
+        return is_printed
