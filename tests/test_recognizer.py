@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import xlsr
-from xlsr import recognizer as module
+from xlsr.recognizer import facade as module
 from xlsr.errors import AudioError, CheckpointError
 from xlsr.recognizer import Failure, Recognizer
 

@@ -1,7 +1,7 @@
-"""Beam search against flashlight-text, which torchaudio's `ctc_decoder` is: every hypothesis of wide beams, with its score.
+"""Beam search against flashlight-text, which is torchaudio's `ctc_decoder`: every hypothesis of wide beams, with scores.
 
 It weighs decimal logarithms of the language model, we natural ones: its `lm_weight` is ours times ln 10. Its lexicon
-spells the delimiter at the end of a word and does not end the last word by itself, so the last frame is a sure delimiter.
+spells the delimiter at the end of a word and does not end the last word by itself: the last frame is a sure delimiter.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def test_words_of_a_lexicon_and_scores_are_flashlights(
     names = dictionary(SPELLINGS)
     lm = KenLM(str(files["words"]), names) if lm_weight else ZeroLM()
     trie, start = Trie(TOKENIZER.size, 1), lm.start(False)
-    for word, spelling in ((word, spelling) for word in SPELLINGS for spelling in SPELLINGS[word]):
+    for word, spelling in ((w, spelling) for w in SPELLINGS for spelling in SPELLINGS[w]):
         index = names.get_index(word)
         trie.insert([*TOKENIZER.encode(spelling), 1], index, lm.score(start, index)[1])
     trie.smear(SmearingMode.MAX)
@@ -120,7 +120,7 @@ def test_words_of_a_lexicon_and_scores_are_flashlights(
             sil_score=sil_score,
             log_add=log_add,
             **WIDE,
-        ),  # fmt: skip
+        ),
     )
     found = {tuple(word.text for word in hypothesis.words): hypothesis.score for hypothesis in ours.decode(log_probs)}
     assert found == pytest.approx(wanted, abs=1e-3)
