@@ -1,4 +1,4 @@
-"""Beam search against flashlight-text, which is torchaudio's `ctc_decoder`: every hypothesis of wide beams, with scores.
+"""Beam search against flashlight-text, which is torchaudio's `ctc_decoder`: each hypothesis of wide beams, with scores.
 
 It weighs decimal logarithms of the language model, we natural ones: its `lm_weight` is ours times ln 10. Its lexicon
 spells the delimiter at the end of a word and does not end the last word by itself: the last frame is a sure delimiter.
