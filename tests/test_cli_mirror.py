@@ -9,6 +9,7 @@ import xlsr
 from xlsr import cli
 from xlsr.data.corpora.layouts import Layout
 from xlsr.data.stored_features import FeatureType
+from xlsr.decoding.ngram.model import Unit
 from xlsr.metrics import Key
 from xlsr.recognizer import Recognizer
 from xlsr.recognizer.opening import EngineName
@@ -33,6 +34,9 @@ def defaults(function) -> dict[str, object]:
         (cli.checkpoints.export, [xlsr.export_model]),
         (cli.corpora.prepare, [xlsr.prepare]),
         (cli.corpora.features, [xlsr.store_features]),
+        (cli.language_models.build, [xlsr.build_lm]),
+        (cli.language_models.score, [xlsr.score_lm]),
+        (cli.language_models.convert, [xlsr.NGram.save]),
         (cli.checkpoints.info, [xlsr.info]),
         (cli.checkpoints.import_model, [xlsr.import_model]),
     ],
@@ -53,6 +57,7 @@ def test_choices_are_the_same() -> None:
     assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
     assert typing.get_args(cli.corpora.Layout) == typing.get_args(Layout)
     assert typing.get_args(cli.corpora.FeatureType) == typing.get_args(FeatureType)
+    assert typing.get_args(cli.language_models.Unit) == typing.get_args(Unit)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +77,11 @@ def test_choices_are_the_same() -> None:
         "doctor",
         "codes",
         "probe-features",
+        "lm build",
+        "lm score",
+        "lm convert",
     ],
 )
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
-    cli.app([verb, "--help"], result_action="return_value")
+    cli.app([*verb.split(), "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

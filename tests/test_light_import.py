@@ -45,6 +45,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
         "analysis.probing",
         "analysis.storing",
         "decoding.greedy",
+        "decoding.ngram.build",
         "data.augment",
         "data.doctor",
         "data.stored_features",

@@ -5,7 +5,17 @@ modules are imported inside the verbs, so that `xlsr --help` answers at once. A 
 work; importing it puts them into the application. Floor 7.
 """
 
-from xlsr.cli import alignment, analysis, checkpoints, corpora, doctor, evaluation, recognition, training
+from xlsr.cli import (
+    alignment,
+    analysis,
+    checkpoints,
+    corpora,
+    doctor,
+    evaluation,
+    language_models,
+    recognition,
+    training,
+)
 from xlsr.cli.app import app, main
 
 __all__ = [
@@ -16,6 +26,7 @@ __all__ = [
     "corpora",
     "doctor",
     "evaluation",
+    "language_models",
     "main",
     "recognition",
     "training",
