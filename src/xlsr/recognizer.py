@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, open_audio, windows
 from xlsr.checkpoint.folder import Description, find_model, read_description
+from xlsr.decoding.calibration import Calibration, WordScorer
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
 from xlsr.engines.engine import Engine
@@ -61,6 +62,7 @@ class Recognizer:
         self.engine, self.description = engine, description
         self.tokenizer = description.tokenizer
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
+        self.scorer: WordScorer | None = Calibration.from_extras(description.extras, description.name)
         named = description.extras.get("language")
         self.language = self.tokenizer.language or (named if isinstance(named, str) else None)
 
@@ -187,8 +189,11 @@ class Recognizer:
         """Decode log-probabilities and put times on them."""
         if np.isnan(log_probs).any():
             raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
-        best = self.decoder.decode(log_probs)[0]
-        segments = split_segments(words_of(best, self.tokenizer), are_phones=self.tokenizer.is_phones)
+        hypotheses = self.decoder.decode(log_probs)
+        words = words_of(hypotheses[0], self.tokenizer)
+        if self.scorer is not None:
+            words = self.scorer(words, hypotheses, log_probs, self.tokenizer)
+        segments = split_segments(words, are_phones=self.tokenizer.is_phones)
         transcript = Transcript(
             text=" ".join(segment.text for segment in segments),
             language=self.language,

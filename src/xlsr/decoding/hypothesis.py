@@ -7,7 +7,6 @@ probabilities (the decoders do) or output formats (`results`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -74,7 +73,6 @@ def words_of(
         frame_seconds: seconds a frame.
         offset_seconds: time of the first frame in the recording.
     """
-    delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
 
     def character(span: TokenSpan) -> Character:
         return Character(
@@ -85,7 +83,7 @@ def words_of(
         )
 
     words = []
-    for group in _groups(hypothesis.spans, delimiter, is_phones=tokenizer.is_phones):
+    for group in word_spans(hypothesis, tokenizer):
         characters = tuple(character(span) for span in group)
         text = "".join(tokenizer.symbol(span.id) for span in group)
         words.append(
@@ -100,10 +98,12 @@ def words_of(
     return words
 
 
-def _groups(spans: Iterable[TokenSpan], delimiter: int | None, *, is_phones: bool) -> list[list[TokenSpan]]:
-    if is_phones:
-        return [[span] for span in spans if span.id != delimiter]
-    runs = groupby(spans, key=lambda span: span.id == delimiter)
+def word_spans(hypothesis: Hypothesis, tokenizer: Tokenizer) -> list[list[TokenSpan]]:
+    """Return the tokens of each word of `words_of`, without delimiters."""
+    delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
+    if tokenizer.is_phones:
+        return [[span] for span in hypothesis.spans if span.id != delimiter]
+    runs = groupby(hypothesis.spans, key=lambda span: span.id == delimiter)
     return [list(run) for is_delimiter, run in runs if not is_delimiter]
 
 
