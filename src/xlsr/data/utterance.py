@@ -23,6 +23,7 @@ WORD_KEYS = {
     "speaker": ("speaker", "speaker_id", "client_id"),
     "split": ("split",),
     "kind": ("kind",),
+    "domain": ("domain",),
 }
 _MAX_INTEGER = 1_000_000
 
@@ -53,6 +54,7 @@ class Utterance:
         channel: counted from 0; None is the mean of all.
         kind: what sounds where it is not speech: "noise", or "rir" (the response of a room to an impulse).
         alignment: phones with their times.
+        domain: what sort of recording it is, such as "telephone", for measures by domain.
     """
 
     audio: Path
@@ -67,6 +69,7 @@ class Utterance:
     channel: int | None = None
     kind: str | None = None
     alignment: tuple[Interval, ...] = ()
+    domain: str | None = None
 
     @property
     def name(self) -> str:
