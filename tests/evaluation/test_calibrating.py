@@ -180,8 +180,10 @@ def test_nothing_is_written_into_the_package_or_a_cache(tmp_path) -> None:
     with pytest.raises(CheckpointError, match="in a cache of the hub"):
         check_folder(description, None)
     assert check_folder(description, tmp_path / "new") == tmp_path / "new"
-    with pytest.raises(CheckpointError, match="is not empty; name a new folder"):
-        check_folder(description, tmp_path / "hub")
+    for taken in (tmp_path / "hub", cached / "config.json", cached / "inside"):
+        with pytest.raises(CheckpointError, match="name a new folder"):
+            check_folder(description, taken)
+    assert check_folder(description, cached) == cached  # who names it means it
     with pytest.raises(CheckpointError, match="no model folder"):
         check_folder(replace(description, folder=None), tmp_path / "new")
     with pytest.raises(CheckpointError, match="xlsr import"):

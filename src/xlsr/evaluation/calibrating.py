@@ -170,12 +170,18 @@ def check_folder(description: Description, output: Path | str | None) -> Path:
             f"{description.name} is no model folder, so that a calibration has no place in it; write one first: "
             "xlsr import MODEL FOLDER"
         )
+    real = source.resolve()
     if output is not None:
         target = Path(output)
-        if target.exists() and target.resolve() != source.resolve() and any(target.iterdir()):
-            raise CheckpointError(f"{target} is not empty; name a new folder for the calibrated copy of {source}")
+        is_new = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+        if target.resolve() != real and (not is_new or target.resolve().is_relative_to(real)):
+            raise CheckpointError(
+                f"{target} holds something already, or lies inside the model; name a new folder for the calibrated "
+                f"copy of {source}"
+            )
         return target
-    for place, is_there in (("in the package", source == DEFAULT_MODEL), ("in a cache of the hub", _is_cached(source))):
+    is_shipped = real == DEFAULT_MODEL.resolve()
+    for place, is_there in (("in the package", is_shipped), ("in a cache of the hub", _is_cached(source))):
         if is_there:
             raise CheckpointError(
                 f"{description.name} lies {place}, where nothing is changed: --output FOLDER writes a calibrated copy"

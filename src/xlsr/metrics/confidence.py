@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xlsr.metrics.summary import Scored
-from xlsr.tables import Table
 
 Floats = NDArray[np.float64]
 
@@ -107,11 +106,6 @@ class Confidence:
         errors = (f"{self.error:.3f}", f"{self.chance:.3f}", f"{self.error_equal:.3f}", entropy)
         areas = (f"{self.by_word.area:.3f}", f"{self.by_utterance.area:.3f}")
         return (f"{self.words}", f"{self.accuracy:.1%}", f"{self.score:.3f}", *errors, *areas)
-
-    def bin_table(self) -> Table:
-        """Return the reliability diagram in figures."""
-        rows = tuple((f"{one.score:.3f}", f"{one.accuracy:.3f}", f"{one.count}") for one in self.bins)
-        return Table(("mean score", "share right", "words"), rows)
 
 
 def measure_confidence(scored: Sequence[Scored]) -> Confidence | None:
