@@ -130,10 +130,11 @@ class Report:
             page.heading(f"Compared with {self.other.model}").table(self.table()).table(self.difference_table())
             page.note(f"First is {self.model}, second {self.other.model}; a negative difference is the second's gain.")
         add_breakdowns(page, self.summary)
-        add_confidence(page, self.confidence_table(), self.confidences)
-        if self.calibration:
-            page.heading("Calibration").table(self.calibration.table())
-            page.note(f"{self.calibration.note}.")
+        add_confidence(page, "Scores as probabilities", self.confidence_table(), self.confidences)
+        if fitted := self.calibration:
+            both = {"as they were": fitted.before, "calibrated": fitted.after}
+            add_confidence(page, "Calibration, on the half held out", fitted.table(), both)
+            page.note(f"{fitted.note}.")
         add_errors(page, self.summary)
         if self.all_failures:
             failed = tuple((failure.audio, failure.error) for failure in self.all_failures)

@@ -23,17 +23,18 @@ def add_breakdowns(page: Page, summary: ErrorSummary) -> None:
         page.table(summary.table(key))
 
 
-def add_confidence(page: Page, table: Table, found: Mapping[str, Confidence]) -> None:
+def add_confidence(page: Page, heading: str, table: Table, found: Mapping[str, Confidence]) -> None:
     """Add what the scores of words are worth: figures, a reliability diagram, the errors that the surest have.
 
     Args:
         page: to add to.
+        heading: of the section.
         table: the figures.
         found: by name of what has the scores; nothing is added where that is nothing.
     """
     if not found:
         return
-    page.heading("Scores as probabilities").table(table)
+    page.heading(heading).table(table)
     page.note(
         "ECE: mean distance of score and share of right words, over bins of as many words each; by chance: what exact "
         "probabilities would show on so few words. NCE: 1 is perfect, below 0 misleads. AURC: area under risk by "
