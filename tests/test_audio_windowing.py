@@ -1,4 +1,6 @@
-"""Windows: the kept parts tile every frame once, whatever the blocks are."""
+"""Windows: every frame is in one, and neighbours overlap, whatever the blocks are."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -8,18 +10,13 @@ from hypothesis import strategies as st
 from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, Window, num_frames, windows
 
 
-def expected_windows(samples: int, window_frames: int, context_frames: int) -> list[tuple[int, int, int, int]]:
-    """The simple formula over the whole recording: (first frame, frames, skip, keep) of each window."""
+def expected_windows(samples: int, window_frames: int, overlap_frames: int) -> list[tuple[int, int]]:
+    """The simple formula over the whole recording: (first frame, frames) of each window."""
     total = max(0, (samples - FIELD_SAMPLES) // HOP_SAMPLES + 1)
-    span = window_frames + 2 * context_frames
-    if total <= span:
-        return [(0, total, 0, total)] if total else []
-    found = []
-    for start in range(0, total - span, window_frames):
-        skip = context_frames if start else 0
-        found.append((start, span, skip, span - context_frames - skip))
-    kept = sum(keep for *_, keep in found)
-    return [*found, (total - span, span, kept - (total - span), total - kept)]
+    if total <= window_frames:
+        return [(0, total)] if total else []
+    starts = range(0, total - window_frames, window_frames - overlap_frames)
+    return [(start, window_frames) for start in (*starts, total - window_frames)]
 
 
 def split(waveform: np.ndarray, cuts: list[int]) -> list[np.ndarray]:
@@ -29,23 +26,23 @@ def split(waveform: np.ndarray, cuts: list[int]) -> list[np.ndarray]:
 @settings(max_examples=150, deadline=None)
 @given(
     samples=st.integers(0, 12_000),
-    window_frames=st.integers(1, 9),
-    context_frames=st.integers(0, 5),
+    window_frames=st.integers(1, 18),
+    overlap_frames=st.integers(0, 10),
     cuts=st.lists(st.integers(0, 12_000), max_size=12),
 )
 def test_windows_follow_the_formula_for_any_blocks(
-    samples: int, window_frames: int, context_frames: int, cuts: list[int]
+    samples: int, window_frames: int, overlap_frames: int, cuts: list[int]
 ) -> None:
+    overlap_frames = min(overlap_frames, window_frames - 1)
     waveform = np.arange(samples, dtype=np.float32)
-    found = list(windows(split(waveform, cuts), window_frames=window_frames, context_frames=context_frames))
-    shapes = [(w.first_frame, num_frames(w.waveform.size), w.skip, w.keep) for w in found]
-    assert shapes == expected_windows(samples, window_frames, context_frames)
-    kept = [w.first_frame + w.skip + frame for w in found for frame in range(w.keep)]
-    assert kept == list(range(num_frames(samples)))
+    found = list(windows(split(waveform, cuts), window_frames=window_frames, overlap_frames=overlap_frames))
+    shapes = [(w.first_frame, num_frames(w.waveform.size)) for w in found]
+    assert shapes == expected_windows(samples, window_frames, overlap_frames)
+    for (start, frames), (following, _) in itertools.pairwise(shapes):
+        assert start < following <= start + frames - overlap_frames
     for window in found:  # each waveform is the stretch of the recording that its first frame says
         start = window.first_frame * HOP_SAMPLES
         np.testing.assert_array_equal(window.waveform, waveform[start : start + window.waveform.size])
-        assert window.skip >= (context_frames if window.first_frame else 0)
 
 
 @pytest.mark.parametrize(("samples", "count"), [(0, 0), (399, 0), (400, 1), (719, 1), (720, 2), (16_000, 49)])
@@ -58,15 +55,14 @@ def test_num_frames_are_those_of_the_strides(samples: int, count: int) -> None:
 
 def test_short_audio_is_one_window_with_every_sample() -> None:
     samples = 30 * HOP_SAMPLES + FIELD_SAMPLES - 1  # 30 frames and a rest
-    (window,) = windows([np.ones(samples, np.float32)], window_frames=20, context_frames=5)
-    assert (window.waveform.size, window.skip, window.keep) == (samples, 0, 30)
+    (window,) = windows([np.ones(samples, np.float32)], window_frames=30, overlap_frames=10)
+    assert (window.waveform.size, window.first_frame) == (samples, 0)
 
 
-def test_one_frame_more_gives_a_second_window_with_full_left_context() -> None:
+def test_one_frame_more_gives_a_second_window_that_ends_with_the_recording() -> None:
     samples = 30 * HOP_SAMPLES + FIELD_SAMPLES  # 31 frames
-    first, last = windows([np.ones(samples, np.float32)], window_frames=20, context_frames=5)
-    assert (first.first_frame, first.skip, first.keep) == (0, 0, 25)
-    assert (last.first_frame, last.skip, last.keep) == (1, 24, 6)
+    first, last = windows([np.ones(samples, np.float32)], window_frames=30, overlap_frames=10)
+    assert (first.first_frame, last.first_frame) == (0, 1)
     assert first.waveform.size == last.waveform.size
 
 
@@ -79,17 +75,17 @@ def test_windows_hold_at_most_two_windows_and_a_block() -> None:
             taken += 4_000
             yield np.zeros(4_000, np.float32)
 
-    for window in windows(blocks(), window_frames=50, context_frames=10):
-        assert taken - (window.first_frame + window.skip) * HOP_SAMPLES < 2 * 70 * HOP_SAMPLES + 4_000
+    for window in windows(blocks(), window_frames=70, overlap_frames=20):
+        assert taken - window.first_frame * HOP_SAMPLES < 2 * 70 * HOP_SAMPLES + 4_000
 
 
 def test_windows_do_not_share_memory_with_the_blocks() -> None:
     block = np.zeros(100 * HOP_SAMPLES, np.float32)
-    found: list[Window] = list(windows([block], window_frames=20, context_frames=5))
+    found: list[Window] = list(windows([block], window_frames=30, overlap_frames=10))
     assert not any(np.shares_memory(block, window.waveform) for window in found)
 
 
-@pytest.mark.parametrize(("window_frames", "context_frames"), [(0, 1), (1, -1)])
-def test_impossible_windows_are_refused(window_frames: int, context_frames: int) -> None:
-    with pytest.raises(ValueError, match="at least"):
-        windows([], window_frames=window_frames, context_frames=context_frames)
+@pytest.mark.parametrize(("window_frames", "overlap_frames"), [(0, 0), (1, 1), (5, -1)])
+def test_impossible_windows_are_refused(window_frames: int, overlap_frames: int) -> None:
+    with pytest.raises(ValueError, match="at least 1 frame"):
+        windows([], window_frames=window_frames, overlap_frames=overlap_frames)

@@ -9,7 +9,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.malformed import malformed_files, wave_bytes
 
@@ -35,6 +37,19 @@ def test_the_shipped_model_transcribes_the_example(digits) -> None:
     assert done.stdout == (digits.with_suffix(".txt")).read_text()
     assert "xlsr-digits" in done.stderr
     assert "openvino" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--vad"]])
+def test_a_long_recording_is_printed_once_as_its_segments(digits, tmp_path, options) -> None:
+    samples, rate = soundfile.read(digits)
+    soundfile.write(tmp_path / "long.wav", np.tile(np.append(samples, np.zeros(2 * rate)), 8), rate)
+    rows = json.loads(run("transcribe", tmp_path / "long.wav", "-f", "json", *options).stdout)
+    assert len(rows["segments"]) == 8
+    done = run("transcribe", tmp_path / "long.wav", digits, *options)
+    spoken = digits.with_suffix(".txt").read_text()
+    assert (done.returncode, done.stdout) == (0, "".join(row["text"] + "\n" for row in rows["segments"]) + spoken)
+    whole = run("transcribe", tmp_path / "long.wav", "--timestamps", "none", *options).stdout
+    assert whole == rows["text"] + "\n"
 
 
 def test_stdin_is_read(digits) -> None:

@@ -12,7 +12,7 @@ FLOORS = {
     "errors": 0, "version": 0, "tables": 0, "compiled": 0,
     "config": 1, "audio": 1, "features": 1, "results": 1, "tokenizer": 1, "normalize": 1,  "metrics": 1,
     "similarity": 1, "classifiers": 1,
-    "decoding": 2, "model": 2, "data": 2, "report": 2,
+    "decoding": 2, "model": 2, "data": 2, "report": 2, "stitching": 2,
     "checkpoint": 3, "engines": 3, "alignment": 3,
     "recognizer": 4, "training": 4,
     "export": 5, "evaluation": 5, "analysis": 5, "streaming": 5,

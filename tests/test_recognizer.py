@@ -67,8 +67,8 @@ def test_one_bad_recording_does_not_stop_the_rest(recognizer, tmp_path) -> None:
 
 
 def test_a_long_recording_between_short_ones_keeps_its_place(recognizer, monkeypatch) -> None:
-    monkeypatch.setattr(module, "WINDOW_FRAMES", 50)
-    monkeypatch.setattr(module, "CONTEXT_FRAMES", 10)
+    monkeypatch.setattr(module, "WINDOW_FRAMES", 70)
+    monkeypatch.setattr(module, "OVERLAP_FRAMES", 20)
     inputs = [speech(1.0), speech(5.0), speech(0.5)]
     found = [r.duration for r in recognizer.transcribe_many(inputs)]
     assert found == [0.98, 4.98, 0.48]
@@ -77,8 +77,8 @@ def test_a_long_recording_between_short_ones_keeps_its_place(recognizer, monkeyp
 def test_windows_tile_the_frames_of_the_whole(recognizer, monkeypatch) -> None:
     waveform = speech(10.0)
     whole = recognizer.log_probs(waveform)
-    monkeypatch.setattr(module, "WINDOW_FRAMES", 100)
-    monkeypatch.setattr(module, "CONTEXT_FRAMES", 50)
+    monkeypatch.setattr(module, "WINDOW_FRAMES", 200)
+    monkeypatch.setattr(module, "OVERLAP_FRAMES", 100)
     windowed = recognizer.log_probs(waveform)
     assert windowed.shape == whole.shape
     # Stationary noise through two layers: what lies beyond a second of context hardly matters.

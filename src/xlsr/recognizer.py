@@ -1,36 +1,52 @@
 """The facade: audio in, transcripts out. Floor 4.
 
 Reads, windows, encodes, stitches, decodes; the body of `transcribe` is the table of the data's path. Audio of any
-length passes in windows with context on both sides, whose frames are stitched by stride arithmetic; audio that fits
+length passes in overlapping windows and is decoded as it goes, stretch by stretch, in bounded memory; audio that fits
 one window is computed whole. Knows no format of files and no network: an engine gives log-probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, open_audio, windows
+from xlsr.alignment import align_text, frame_levels
+from xlsr.audio import (
+    HOP_SAMPLES,
+    AudioSource,
+    Window,
+    audio_name,
+    num_frames,
+    open_audio,
+    spoken_windows,
+    windows,
+)
 from xlsr.checkpoint.folder import Description, find_model, read_description
 from xlsr.decoding.calibration import Calibration, WordScorer
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
+from xlsr.decoding.segments import complete_segments
+from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
+from xlsr.engines.silero import Silero
 from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError, require
-from xlsr.results import Timestamps, Transcript, split_segments, with_timestamps
+from xlsr.results import Segment, Timestamps, Transcript, Word
+from xlsr.stitching import LogProbs, Stretch, cut_at_pauses, stitch
 
-LogProbs = NDArray[np.float32]
 EngineName = Literal["auto", "openvino", "torch"]
 
-# 25 s of kept audio with 2.5 s of context on both sides: a fifth of the work is context. The positional convolution
-# reaches 1.28 s; attention further out changes probabilities little (docs/architecture.md gives the measured figures).
-WINDOW_FRAMES = 1250
-CONTEXT_FRAMES = 125
+# 30 s of audio, of which neighbours share 5 s: a fifth of the work. The seam lies somewhere in the middle half of what
+# they share, so that each window has 1.25 s more on either side of what is taken from it: as far as the positional
+# convolution reaches (1.28 s); attention further out changes probabilities little (docs/long_and_live.md has figures).
+WINDOW_FRAMES = 1500
+OVERLAP_FRAMES = 250
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,15 @@ class Failure:
 
     audio: str
     error: str
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A recording that fits one window, until its batch is full; none where nothing is spoken."""
+
+    name: str
+    windows: Sequence[Window]
+    duration: float
 
 
 class Recognizer:
@@ -103,20 +128,50 @@ class Recognizer:
             return cls(*_openvino_engine(folder, graph, language, threads))
         return cls(*_torch_engine(folder, language, device, threads))
 
-    def transcribe(self, audio: AudioSource, *, timestamps: Timestamps = "char") -> Transcript:
+    def transcribe(self, audio: AudioSource, *, timestamps: Timestamps = "char", vad: bool = False) -> Transcript:
         """Transcribe one recording.
 
         Args:
             audio: path, bytes, file object, (samples,) array at 16 kHz, or (array, rate); "-" is stdin.
             timestamps: how deep the times go: "none", "segment", "word" or "char".
+            vad: pass over silence, which a voice activity detector finds (needs the extra `vad`).
 
         Raises:
             AudioError: the recording cannot be read, or holds no usable signal.
+            MissingDependencyError: `vad` is asked for and silero-vad is not installed.
         """
-        return self._transcript(audio_name(audio), self.log_probs(audio), timestamps)
+        with open_audio(audio) as stream:
+            heard = _Heard(stream.blocks())
+            segments = self._segments(audio_name(audio), self._encode(self._windows(heard, vad)), timestamps)
+            return self._transcript(audio_name(audio), segments, timestamps, heard)
+
+    def transcribe_stream(
+        self, audio: AudioSource, *, timestamps: Timestamps = "char", vad: bool = False
+    ) -> Iterator[Segment]:
+        """Transcribe one recording of any length, and yield its segments while it is being read.
+
+        No more than a minute of it is ever held. The segments are those of `transcribe`; "none" counts as "segment".
+
+        Args:
+            audio: as for `transcribe`.
+            timestamps: as for `transcribe`.
+            vad: as for `transcribe`.
+
+        Raises:
+            AudioError: as for `transcribe`; what was said before the fault has been yielded.
+        """
+        with open_audio(audio) as stream:
+            windows = self._windows(stream.blocks(), vad)
+            yield from self._segments(audio_name(audio), self._encode(windows), timestamps)
 
     def transcribe_many(
-        self, audios: Iterable[AudioSource], *, batch_seconds: float = 120.0, timestamps: Timestamps = "char"
+        self,
+        audios: Iterable[AudioSource],
+        *,
+        batch_seconds: float = 120.0,
+        timestamps: Timestamps = "char",
+        vad: bool = False,
+        progress: Callable[[str, Segment], object] | None = None,
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings in batches of similar length; results come in the order of the inputs.
 
@@ -124,88 +179,171 @@ class Recognizer:
             audios: as for `transcribe`.
             batch_seconds: padded seconds of audio in one call of the engine.
             timestamps: as for `transcribe`.
+            vad: as for `transcribe`.
+            progress: is given the name and each segment of a long recording as soon as it is known.
 
         Yields:
             For each input its transcript, or a `Failure` that says why there is none.
         """
         if isinstance(audios, str | bytes | np.ndarray):
             raise AudioError(f"several recordings are wanted, in a list; got one {type(audios).__name__}")
-        pending: list[tuple[str, list[Window] | XlsrError]] = []
-        held = 0.0
+        if vad:
+            _ = self._silero  # if it is missing, that is known before anything is read
+        pending: list[_Waiting | Failure] = []
         for audio in audios:
             name = audio_name(audio)
             try:
                 with open_audio(audio) as stream:
-                    parts = windows(stream.blocks(), window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
-                    first = list(_take(parts, 2))
+                    heard = _Heard(stream.blocks())
+                    parts = self._windows(heard, vad)
+                    first = list(islice(parts, 2))
                     if len(first) > 1:  # long: by itself, one window after the other
                         yield from self._flush(pending, batch_seconds, timestamps)
-                        pending, held = [], 0.0
-                        rows = [*self._encode(first), *(row for window in parts for row in self._encode([window]))]
-                        yield self._transcript(name, np.concatenate(rows), timestamps)
+                        pending = []
+                        segments = self._segments(name, self._encode(chain(first, parts)), timestamps)
+                        yield self._transcript(name, _watched(name, segments, progress), timestamps, heard)
                         continue
+                pending.append(_Waiting(name, first, heard.duration))
             except XlsrError as error:
-                pending.append((name, error))
-                continue
-            pending.append((name, first))
-            held += sum(len(window.waveform) for window in first) / 16_000
+                pending.append(Failure(name, str(error)))
             # Four batches are sorted at a time: enough to find neighbours of similar length.
-            if held >= 4 * batch_seconds:
+            if sum(one.duration for one in pending if isinstance(one, _Waiting)) >= 4 * batch_seconds:
                 yield from self._flush(pending, batch_seconds, timestamps)
-                pending, held = [], 0.0
+                pending = []
         yield from self._flush(pending, batch_seconds, timestamps)
 
     def log_probs(self, audio: AudioSource) -> LogProbs:
         """Return the log-probabilities of a recording: (frames, vocab) float32, 50 frames a second."""
         with open_audio(audio) as stream:
-            parts = windows(stream.blocks(), window_frames=WINDOW_FRAMES, context_frames=CONTEXT_FRAMES)
-            return np.concatenate([row for window in parts for row in self._encode([window])])
+            parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
+            return np.concatenate([part.log_probs for part in parts])
 
-    def _encode(self, parts: Sequence[Window]) -> list[LogProbs]:
-        """The kept frames of each window."""
-        found = self.engine.log_probs([window.waveform for window in parts])
-        return [row[w.skip : w.skip + w.keep] for row, w in zip(found, parts, strict=True)]
+    def align(self, audio: AudioSource, text: str, *, number_language: str | None = None) -> Transcript:
+        """Find when each word of a known text is said.
 
-    def _flush(
-        self, pending: Sequence[tuple[str, list[Window] | XlsrError]], batch_seconds: float, timestamps: Timestamps
-    ) -> Iterator[Transcript | Failure]:
-        """Encode the waiting recordings, shortest first, and yield their results in their own order."""
-        waiting = [window for _, part in pending if not isinstance(part, XlsrError) for window in part]
-        encoded: dict[int, LogProbs] = {}
-        for batch in _batches(sorted(waiting, key=lambda w: len(w.waveform)), batch_seconds):
-            encoded |= {id(w): row for w, row in zip(batch, self._encode(batch), strict=True)}
-        for name, part in pending:
-            if isinstance(part, XlsrError):
-                yield Failure(name, str(part))
-                continue
-            try:
-                transcript = self._transcript(name, np.concatenate([encoded[id(w)] for w in part]), timestamps)
-            except XlsrError as error:
-                yield Failure(name, str(error))
-            else:
-                yield transcript
+        Args:
+            audio: as for `transcribe`.
+            text: what is said, as it is written, or phones for a phone model. Of several lines each becomes a segment;
+                a lone `*` stands for words that are said and not written.
+            number_language: ISO 639-3, in which numbers are said (with the extra `numbers`); default: the model's.
 
-    def _transcript(self, name: str, log_probs: LogProbs, timestamps: Timestamps) -> Transcript:
-        """Decode log-probabilities and put times on them."""
-        if np.isnan(log_probs).any():
-            raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
-        hypotheses = self.decoder.decode(log_probs)
-        words = words_of(hypotheses[0], self.tokenizer)
-        if self.scorer is not None:
-            words = self.scorer(words, hypotheses, log_probs, self.tokenizer)
-        segments = split_segments(words, are_phones=self.tokenizer.is_phones)
-        transcript = Transcript(
+        Returns:
+            The text with times; `xlsr.alignment.doubtful` lists what the recording does not seem to hold.
+
+        Raises:
+            AudioError: the recording cannot be read, or is too short for one frame.
+            AlignmentError: the text is too long for the recording, or has nothing in it that can be said.
+        """
+        levels: list[NDArray[np.float32]] = []
+        with open_audio(audio) as stream:
+            heard = _levelled(self._windows(stream.blocks()), levels)
+            parts = stitch(self._encode(heard), self.tokenizer.blank_id)
+            log_probs = np.concatenate([part.log_probs for part in parts])
+        segments = align_text(
+            log_probs,
+            text,
+            self.tokenizer,
+            language=number_language or self.language,
+            levels=np.concatenate(levels),
+        )
+        return Transcript(
             text=" ".join(segment.text for segment in segments),
             language=self.language,
             segments=segments,
             duration=round(len(log_probs) * FRAME_SECONDS, 3),
+            audio=audio_name(audio),
+            model=self.description.name,
+        )
+
+    def decode(self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio") -> list[Word]:
+        """Return the words of log-probabilities, with their times.
+
+        Args:
+            log_probs: (frames, vocab) float32, of any stretch that begins and ends between words.
+            first_frame: index of its first frame in the recording.
+            name: what messages call the recording.
+
+        Raises:
+            CheckpointError: a log-probability is NaN.
+        """
+        if np.isnan(log_probs).any():
+            raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
+        hypotheses = self.decoder.decode(log_probs)
+        words = words_of(hypotheses[0], self.tokenizer, offset_seconds=first_frame * FRAME_SECONDS)
+        return self.scorer(words, hypotheses, log_probs, self.tokenizer) if self.scorer is not None else words
+
+    def _windows(self, blocks: Iterable[NDArray[np.float32]], vad: bool = False) -> Iterator[Window]:
+        """Windows over a recording, or over what is spoken in it."""
+        if not vad:
+            return windows(blocks, window_frames=WINDOW_FRAMES, overlap_frames=OVERLAP_FRAMES)
+        detector = self._silero.detector()
+        return spoken_windows(blocks, detector, window_frames=WINDOW_FRAMES, overlap_frames=OVERLAP_FRAMES)
+
+    @cached_property
+    def _silero(self) -> Silero:
+        return Silero()
+
+    def _encode(self, parts: Iterable[Window]) -> Iterator[Stretch]:
+        """The frames of each window, one window after the other."""
+        for window in parts:
+            yield Stretch(window.first_frame, self.engine.log_probs([window.waveform])[0])
+
+    def _flush(
+        self, pending: Sequence[_Waiting | Failure], batch_seconds: float, timestamps: Timestamps
+    ) -> Iterator[Transcript | Failure]:
+        """Encode the waiting recordings in batches, and yield their results in their own order."""
+        waiting = [window for one in pending if isinstance(one, _Waiting) for window in one.windows]
+        rows = batched_log_probs(self.engine, [window.waveform for window in waiting], batch_seconds)
+        encoded = {id(w): Stretch(w.first_frame, row) for w, row in zip(waiting, rows, strict=True)}
+        for one in pending:
+            if isinstance(one, Failure):
+                yield one
+                continue
+            try:
+                segments = self._segments(one.name, (encoded[id(w)] for w in one.windows), timestamps)
+                transcript = self._transcript(one.name, segments, timestamps, one)
+            except XlsrError as error:
+                yield Failure(one.name, str(error))
+            else:
+                yield transcript
+
+    def _segments(self, name: str, encoded: Iterable[Stretch], timestamps: Timestamps) -> Iterator[Segment]:
+        """Stitch what was encoded, decode it stretch by stretch, and yield each segment that is complete."""
+        blank, delimiter = self.tokenizer.blank_id, self.tokenizer.word_delimiter
+        # A phone is a word of its own.
+        delimiter_id = None if delimiter is None or self.tokenizer.is_phones else self.tokenizer.vocab[delimiter]
+        stretches = cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
+        words = (self.decode(stretch.log_probs, first_frame=stretch.first_frame, name=name) for stretch in stretches)
+        return complete_segments(words, timestamps, are_phones=self.tokenizer.is_phones)
+
+    def _transcript(
+        self, name: str, segments: Iterable[Segment], timestamps: Timestamps, heard: _Heard | _Waiting
+    ) -> Transcript:
+        """Gather segments; what was heard tells its duration when they have all come."""
+        texts, kept = [], []
+        for segment in segments:
+            texts.append(segment.text)
+            kept += [] if timestamps == "none" else [segment]
+        return Transcript(
+            text=" ".join(texts),
+            language=self.language,
+            segments=tuple(kept),
+            duration=heard.duration,
             audio=name,
             model=self.description.name,
         )
-        return with_timestamps(transcript, timestamps)
 
 
 load_model = Recognizer.from_pretrained
+
+
+def _levelled(parts: Iterable[Window], levels: list[NDArray[np.float32]]) -> Iterator[Window]:
+    """Pass windows on, and note how loud each frame of the recording is."""
+    end = 0
+    for window in parts:
+        levels.append(frame_levels(window.waveform)[end - window.first_frame :])
+        end += len(levels[-1])
+        yield window
 
 
 def _openvino_engine(folder: Path, graph: Path, language: str | None, threads: int) -> tuple[Engine, Description]:
@@ -244,18 +382,27 @@ def _torch_engine(folder: Path, language: str | None, device: str, threads: int)
     return engine, loaded.description
 
 
-def _take(parts: Iterator[Window], count: int) -> Iterator[Window]:
-    for _, window in zip(range(count), parts, strict=False):
-        yield window
+class _Heard:
+    """Blocks of samples that are counted as they pass."""
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        self._blocks, self._samples = blocks, 0
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for block in self._blocks:
+            self._samples += block.size
+            yield block
+
+    @property
+    def duration(self) -> float:
+        """Seconds of all frames so far."""
+        return round(num_frames(self._samples) * FRAME_SECONDS, 3)
 
 
-def _batches(ordered: Sequence[Window], batch_seconds: float) -> Iterator[list[Window]]:
-    """Cut windows, sorted by length, into groups whose padded audio is at most `batch_seconds`."""
-    batch: list[Window] = []
-    for window in ordered:
-        if batch and (len(batch) + 1) * len(window.waveform) > batch_seconds * 16_000:
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
+def _watched(
+    name: str, segments: Iterable[Segment], progress: Callable[[str, Segment], object] | None
+) -> Iterator[Segment]:
+    for segment in segments:
+        if progress is not None:
+            progress(name, segment)
+        yield segment

@@ -7,7 +7,9 @@ source -> `AudioStream` -> blocks -> windows.
     headers.py     what the first and last bytes say: kind, promised length, cut-off files
     decoders.py    soundfile, PyAV and arrays behind one `Reader`
     stream.py      source -> blocks of checked, mono, 16 kHz samples
-    windowing.py   blocks -> overlapping windows that tile the frames exactly once
+    windowing.py   blocks -> overlapping windows
+    voice.py       blocks -> windows over what is spoken
+    live.py        chunks of a live source -> samples at 16 kHz
     g711.py        µ-law and A-law, sample by sample
 
 Importing loads NumPy only: soundfile, PyAV and soxr are loaded when the first recording needs them.
@@ -22,6 +24,7 @@ from xlsr.audio.stream import (
     normalize_waveform,
     open_audio,
 )
+from xlsr.audio.voice import spoken_windows
 from xlsr.audio.windowing import FIELD_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, Window, num_frames, windows
 
 __all__ = [
@@ -37,5 +40,6 @@ __all__ = [
     "normalize_waveform",
     "num_frames",
     "open_audio",
+    "spoken_windows",
     "windows",
 ]

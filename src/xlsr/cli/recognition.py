@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from xlsr.cli.app import app, introduce, usage, watched
 
 if TYPE_CHECKING:
-    from xlsr.results import Transcript
+    from xlsr.recognizer import Failure
+    from xlsr.results import Segment, Transcript
 
 OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
@@ -28,6 +29,7 @@ def transcribe(
     output_dir: Annotated[Path | None, Parameter(alias="-o")] = None,
     output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "txt",
     timestamps: Timestamps = "char",
+    vad: bool = False,
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
@@ -43,12 +45,13 @@ def transcribe(
         output_dir: write one file a recording here instead of printing.
         output_format: what is written; all writes every format (with output_dir).
         timestamps: how deep the times in json go.
+        vad: pass over silence.
         engine: openvino runs an exported graph, torch the weights.
         device: cpu, cuda, or auto.
         threads: CPU threads; 0 leaves the choice to the engine.
         batch_seconds: seconds of audio computed at once.
     """
-    from xlsr.recognizer import Failure, load_model
+    from xlsr.recognizer import load_model
     from xlsr.recordings import check_stems, find_recordings, sources
 
     recordings = find_recordings(files, manifest)
@@ -63,19 +66,58 @@ def transcribe(
         output_dir.mkdir(parents=True, exist_ok=True)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     introduce(recognizer)
-    results = recognizer.transcribe_many(sources(recordings), batch_seconds=batch_seconds, timestamps=timestamps)
+    prints_lines = output_dir is None and output_format == "txt" and timestamps != "none"
+    watch = _Watch(lines=prints_lines, position=len(recordings) == 1 and sys.stderr.isatty())
+    results = recognizer.transcribe_many(
+        sources(recordings),
+        batch_seconds=batch_seconds,
+        timestamps="segment" if prints_lines else timestamps,  # what is not printed is not kept
+        vad=vad,
+        progress=watch,
+    )
     failed = 0
     if output_dir is not None:  # printed texts scroll by themselves
         results = watched(results, len(recordings))
     for recording, result in zip(recordings, results, strict=True):
-        if isinstance(result, Failure):
-            failed += 1
-            print(f"xlsr: {result.error}", file=sys.stderr)
-        else:
-            _emit(result, output_format, output_dir and output_dir / recording.stem)
+        failed += not _show(result, watch, output_format, output_dir and output_dir / recording.stem)
     if failed and len(recordings) > 1:
         print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _show(result: Transcript | Failure, watch: _Watch, output_format: OutputFormat, stem: Path | None) -> bool:
+    """Print or write one result, unless it is printed already; returns whether it is a transcript."""
+    from xlsr.results import Transcript
+
+    is_printed = watch.finish()
+    if not isinstance(result, Transcript):
+        print(f"xlsr: {result.error}", file=sys.stderr)
+        return False
+    if not is_printed:
+        _emit(result, output_format, stem)
+    return True
+
+
+class _Watch:
+    """Shows a long recording while it is transcribed: its lines of text, or else how far it has come."""
+
+    def __init__(self, *, lines: bool, position: bool) -> None:
+        self.lines, self.position, self.shown = lines, position and not lines, False
+
+    def __call__(self, name: str, segment: Segment) -> None:
+        if self.lines:
+            print(segment.text, flush=True)
+        elif self.position:
+            minutes, seconds = divmod(int(segment.end), 60)
+            print(f"\rxlsr: {name}: {minutes}:{seconds:02d} transcribed", end="", file=sys.stderr, flush=True)
+        self.shown = True
+
+    def finish(self) -> bool:
+        """End a recording; returns whether all its text is printed."""
+        if self.shown and self.position:
+            print(file=sys.stderr)
+        is_printed, self.shown = self.shown and self.lines, False
+        return is_printed
 
 
 def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None) -> None:

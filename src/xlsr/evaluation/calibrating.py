@@ -23,8 +23,9 @@ from xlsr.decoding.confidence import EVIDENCE, token_log_probs, word_evidence
 from xlsr.decoding.hypothesis import Hypothesis, word_spans
 from xlsr.errors import CheckpointError, XlsrError
 from xlsr.metrics import Confidence, Scored, Unit, calibration_error, judge, measure_confidence, reliability, units_of
-from xlsr.recognizer import LogProbs, Recognizer
+from xlsr.recognizer import Recognizer
 from xlsr.results import Word
+from xlsr.stitching import LogProbs
 from xlsr.tables import Table
 from xlsr.tokenizer import Tokenizer
 

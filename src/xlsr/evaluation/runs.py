@@ -101,7 +101,9 @@ def run(
         place, seconds = given[number]  # results come in the order of the waveforms
         outcomes[place] = _outcome(task, task.utterances[place], seconds, result)
         if observer is not None and isinstance(result, Transcript):
-            notes[place] = observer.take(len(result.words or result.phones))
+            units = result.words or result.phones
+            notes[place] = observer.take(len(units))
+            assert [note.text for note in notes[place]] == [unit.text for unit in units]
     elapsed = time.perf_counter() - started
     return Run(tuple(outcomes[place] for place in range(len(task.utterances))), elapsed, notes)
 
