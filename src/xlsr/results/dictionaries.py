@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import NotRequired, TypedDict, cast
 
+from xlsr.recorded import AudioInfo
 from xlsr.results.parts import Character, Phone, Segment, Word
 
 
@@ -39,7 +40,7 @@ class WordDict(TimesDict):
 
 
 class SegmentDict(TypedDict):
-    """A segment of `to_dict()`."""
+    """A segment of `to_dict()`; `channel` only where channels were transcribed apart."""
 
     id: int
     start: float
@@ -48,6 +49,20 @@ class SegmentDict(TypedDict):
     avg_logprob: float | None
     words: NotRequired[list[WordDict]]
     phones: NotRequired[list[PhoneDict]]
+    channel: NotRequired[int | None]
+
+
+class AudioDict(TypedDict):
+    """The recording of `to_dict()`: the fields of `AudioInfo`."""
+
+    name: str
+    sample_rate: NotRequired[int | None]
+    channels: NotRequired[int | None]
+    bandwidth_hertz: NotRequired[int | None]
+    clipped: NotRequired[float | None]
+    dc_offset: NotRequired[float | None]
+    loudness_db: NotRequired[float | None]
+    notes: NotRequired[list[str]]
 
 
 class TranscriptDict(TypedDict):
@@ -57,7 +72,7 @@ class TranscriptDict(TypedDict):
     language: NotRequired[str | None]
     segments: NotRequired[list[SegmentDict]]
     duration: NotRequired[float]
-    audio: NotRequired[str | None]
+    audio: NotRequired[AudioDict | str | None]
     model: NotRequired[str | None]
 
 
@@ -75,9 +90,39 @@ def _times(item: Character | Phone | Word) -> TimesDict:
     return {"start": rounded(item.start), "end": rounded(item.end), "score": _rounded_score(item.score)}
 
 
+def audio_to_dict(audio: AudioInfo) -> AudioDict:
+    """Return what is known of a recording as JSON values."""
+    return {
+        "name": audio.name,
+        "sample_rate": audio.sample_rate,
+        "channels": audio.channels,
+        "bandwidth_hertz": audio.bandwidth_hertz,
+        "clipped": audio.clipped,
+        "dc_offset": audio.dc_offset,
+        "loudness_db": audio.loudness_db,
+        "notes": list(audio.notes),
+    }
+
+
+def audio_from_dict(fields: AudioDict | str) -> AudioInfo:
+    """Read what `audio_to_dict` wrote, or a name alone; KeyError where that is missing."""
+    if isinstance(fields, str):
+        return AudioInfo(fields)
+    return AudioInfo(
+        name=fields["name"],
+        sample_rate=fields.get("sample_rate"),
+        channels=fields.get("channels"),
+        bandwidth_hertz=fields.get("bandwidth_hertz"),
+        clipped=fields.get("clipped"),
+        dc_offset=fields.get("dc_offset"),
+        loudness_db=fields.get("loudness_db"),
+        notes=tuple(fields.get("notes", [])),
+    )
+
+
 def segment_to_dict(segment: Segment) -> SegmentDict:
     """Return a segment as JSON values."""
-    return {
+    fields: SegmentDict = {
         "id": segment.id,
         "start": rounded(segment.start),
         "end": rounded(segment.end),
@@ -86,6 +131,9 @@ def segment_to_dict(segment: Segment) -> SegmentDict:
         "words": [_word_to_dict(word) for word in segment.words],
         "phones": [{"phone": phone.text, **_times(phone)} for phone in segment.phones],
     }
+    if segment.channel is not None:
+        fields["channel"] = segment.channel
+    return fields
 
 
 def _word_to_dict(word: Word) -> WordDict:
@@ -108,6 +156,7 @@ def segment_from_dict(fields: SegmentDict) -> Segment:
         avg_logprob=fields.get("avg_logprob"),
         words=tuple(_word_from_dict(word) for word in fields.get("words", [])),
         phones=tuple(Phone(phone["phone"], *_read_times(phone)) for phone in fields.get("phones", [])),
+        channel=fields.get("channel"),
     )
 
 

@@ -51,6 +51,7 @@ class Segment:
         avg_logprob: mean natural log-probability of its characters; None where unknown.
         words: its words in order of time.
         phones: its phones in order of time.
+        channel: of the recording, from 1, where its channels were transcribed apart.
     """
 
     id: int
@@ -60,3 +61,4 @@ class Segment:
     avg_logprob: float | None = None
     words: tuple[Word, ...] = ()
     phones: tuple[Phone, ...] = ()
+    channel: int | None = None

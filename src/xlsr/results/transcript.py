@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlsr.results.dictionaries import TranscriptDict, rounded, segment_from_dict, segment_to_dict
+from xlsr.recorded import AudioInfo
+from xlsr.results.dictionaries import (
+    TranscriptDict,
+    audio_from_dict,
+    audio_to_dict,
+    rounded,
+    segment_from_dict,
+    segment_to_dict,
+)
 from xlsr.results.parts import Phone, Segment, Word
 from xlsr.results.writers import format_transcript
 
@@ -23,7 +31,7 @@ class Transcript:
         language: ISO 639-3 where known.
         segments: in order of time; empty where times were not asked for.
         duration: of the audio, in seconds.
-        audio: name of the recording.
+        audio: the recording: its name, and what it sounds like.
         model: name of the model.
     """
 
@@ -31,7 +39,7 @@ class Transcript:
     language: str | None = None
     segments: tuple[Segment, ...] = ()
     duration: float = 0.0
-    audio: str | None = None
+    audio: AudioInfo | None = None
     model: str | None = None
 
     @property
@@ -57,7 +65,7 @@ class Transcript:
             "language": self.language,
             "segments": [segment_to_dict(segment) for segment in self.segments],
             "duration": rounded(self.duration),
-            "audio": self.audio,
+            "audio": None if self.audio is None else audio_to_dict(self.audio),
             "model": self.model,
         }
 
@@ -69,23 +77,28 @@ class Transcript:
             ValueError: a key that every transcript has is missing.
         """
         try:
+            audio = fields.get("audio")
             return cls(
                 text=fields["text"],
                 language=fields.get("language"),
                 segments=tuple(segment_from_dict(segment) for segment in fields.get("segments", [])),
                 duration=fields.get("duration", 0.0),
-                audio=fields.get("audio"),
+                audio=None if audio is None else audio_from_dict(audio),
                 model=fields.get("model"),
             )
         except KeyError as error:
             raise ValueError(f"the dictionary of a transcript lacks the key {error}") from None
 
-    def write(self, path: Path | str) -> None:
+    def write(self, path: Path | str, *, highlight_words: bool = False) -> None:
         """Write the transcript; the suffix of the path is its format.
+
+        Args:
+            path: of the file.
+            highlight_words: as for `format_transcript`.
 
         Raises:
             ValueError: the suffix is none of `OUTPUT_FORMATS`, or the format needs times that are not there.
         """
         path = Path(path)
-        text = format_transcript(self, path.suffix.removeprefix(".").lower())
+        text = format_transcript(self, path.suffix.removeprefix(".").lower(), highlight_words=highlight_words)
         path.write_text(text, encoding="utf-8", newline="\n")
