@@ -268,3 +268,17 @@ def test_every_word_is_in_one_segment(pauses_and_lengths: list[tuple[float, floa
     assert [word for segment in segments for word in segment.words] == words
     assert [segment.id for segment in segments] == list(range(len(segments)))
     assert all(s.end - s.start <= 12.0 or len(s.words) == 1 for s in segments)
+
+
+def test_the_score_of_a_transcript_is_the_mean_of_its_units() -> None:
+    words = [Word("a", 0, 1, 0.5), Word("b", 1, 2, 0.9), Word("c", 9, 9.5)]
+    assert Transcript("a b c", segments=split_segments(words)).score == pytest.approx(0.7)
+    phones = split_segments(words, are_phones=True)
+    assert Transcript("a b c", segments=phones).score == pytest.approx(0.7)
+    assert Transcript("a b c").score is None
+
+
+def test_calibrated_words_leave_the_mean_log_probability_to_their_characters() -> None:
+    word = Word("ab", 0, 1, 0.9, (Character("a", 0, 0.5, 0.5), Character("b", 0.5, 1, 0.25)))
+    (segment,) = split_segments([word])
+    assert segment.avg_logprob == pytest.approx(math.log(0.5 * 0.25) / 2)

@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 import xlsr
+from tests.evaluation.test_measure import manifest_of
 from tests.test_cli import run
-from tests.test_evaluation import manifest_of
 from tests.test_report import Reader
 from xlsr.analysis.pieces import read_pieces
 from xlsr.audio import normalize_waveform

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.models import ARCHITECTURES, CONFORMER, inputs_for, transformers_model
+from xlsr.checkpoint.folder import read_description
 from xlsr.checkpoint.hf import load_ctc
 from xlsr.checkpoint.load import import_model, load_checkpoint
 from xlsr.checkpoint.lora import load_lora
@@ -78,11 +79,13 @@ def test_an_adapter_of_peft_gives_its_logits(tmp_path, keys, settings) -> None:
 
 
 def test_an_import_adds_the_adapter(folder) -> None:
+    (folder / "xlsr.json").write_text('{"license": "MIT", "calibration": {"of": "the scores before"}}')
     import_model(folder, folder / "merged", adapter=folder / "adapter")
     wanted = load_checkpoint(folder, adapter=folder / "adapter").network.state_dict()
     found = load_ctc(folder / "merged")[1].state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in found.items())
     assert not torch.equal(found["lm_head.weight"], load_ctc(folder)[1].lm_head.weight)
+    assert read_description(folder / "merged").extras.keys() == {"license", "origin"}
 
 
 def test_the_vocabulary_beside_an_adapter_is_that_of_its_head(folder) -> None:

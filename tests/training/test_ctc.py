@@ -28,7 +28,7 @@ from xlsr.training.recipe import FinetuneRecipe, read_recipe
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 CAPITALS = Tokenizer.from_symbols([*SPECIAL, "|", "A", "B", "C"])
 SMALL = Tokenizer.from_symbols([*SPECIAL, "|", "a", "b", "c"])
-EXTRAS = {"name": "First", "license": "MIT", "language": "eng"}
+EXTRAS = {"name": "First", "license": "MIT", "language": "eng", "calibration": {"of": "other scores"}}
 ROWS = (("ab ca", "tʃ aɪ"), ("ba", "aɪ s"), ("Cab", "s tʃ s"))
 
 

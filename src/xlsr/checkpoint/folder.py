@@ -188,5 +188,15 @@ def write_description(description: Description, folder: Path) -> None:
         _write_json(folder / "xlsr.json", description.extras)
 
 
+def update_extras(folder: Path, changes: JsonObject) -> None:
+    """Set keys of a folder's `xlsr.json` and keep the others; the file is new as a whole, or as it was."""
+    path, partial = folder / "xlsr.json", folder / ".xlsr.json.part"
+    try:
+        _write_json(partial, (read_json_object(path) if path.is_file() else {}) | changes)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _write_json(path: Path, values: Json) -> None:
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -132,7 +132,8 @@ def load_lora(description: Description, model: Wav2Vec2ForCTC, folder: Path) -> 
         setattr(model.get_submodule(owner), leaf, nn.Parameter(new.to(old)))
     model.lm_head.out_features = len(model.lm_head.weight)
     model.config = model.wav2vec2.config = description.config
-    return description
+    # Its scores are other ones now.
+    return replace(description, extras={key: v for key, v in description.extras.items() if key != "calibration"})
 
 
 def _take_vocabulary(description: Description, folder: Path, found: Mapping[str, Tensor]) -> Description:

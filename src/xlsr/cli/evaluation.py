@@ -13,7 +13,7 @@ from xlsr.cli.app import app, introduce, watched
 if TYPE_CHECKING:
     from xlsr.evaluation import Report
 
-Key = Literal["language", "speaker", "split"]
+Key = Literal["language", "speaker", "split", "domain"]
 
 
 @app.command
@@ -28,6 +28,8 @@ def evaluate(
     drop_punctuation: bool = False,
     compare: str | None = None,
     report: Path | None = None,
+    calibrate: bool = False,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
     json: str | None = None,
     language: str | None = None,
     engine: Literal["auto", "openvino", "torch"] = "auto",
@@ -35,7 +37,7 @@ def evaluate(
     threads: int = 0,
     batch_seconds: float = 120.0,
 ) -> int:
-    """Measure a model's error rates on a manifest, with 95 % intervals; phone models by their phones.
+    """Measure a model's error rates on a manifest, with 95 % intervals, and what its scores are worth.
 
     Args:
         manifest: a JSON-lines list of recordings with what is said in them.
@@ -46,6 +48,9 @@ def evaluate(
         drop_punctuation: compare words without punctuation and symbols.
         compare: a second model for the same recordings: the difference, its interval and two paired tests.
         report: write an HTML page here.
+        calibrate: fit the probabilities of words to what was right, say how good they are on speakers that were held
+            out, and store them in the model's xlsr.json; the scores of this evaluation are still those of the model.
+        output: a new folder for a calibrated copy of the model, in place of its own.
         json: write all figures and texts here; - prints them in place of the tables.
         language: for models of several vocabularies.
         engine: openvino runs an exported graph, torch the weights.
@@ -71,6 +76,8 @@ def evaluate(
         drop_punctuation=drop_punctuation,
         compare=models[1] if compare is not None else None,
         report=report,
+        calibrate=calibrate,
+        output=output,
         batch_seconds=batch_seconds,
         progress=watched,
     )
@@ -86,6 +93,8 @@ def _emit(found: Report, json: str | None) -> int:
     if json is not None and not to_stdout:
         Path(json).write_text(found.to_json(), "utf-8")
     print(f"xlsr: scored with {found.normalization}; {found.summary.note}", file=sys.stderr)
+    if found.calibration:
+        print(f"xlsr: {found.calibration.note}", file=sys.stderr)
     failures = found.all_failures
     for failure in failures:
         print(f"xlsr: {failure.error}", file=sys.stderr)

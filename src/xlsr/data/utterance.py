@@ -23,6 +23,7 @@ WORD_KEYS = {
     "speaker": ("speaker", "speaker_id", "client_id"),
     "split": ("split",),
     "kind": ("kind",),
+    "domain": ("domain",),
 }
 _MAX_INTEGER = 1_000_000
 
@@ -54,6 +55,7 @@ class Utterance:
         kind: what sounds where it is not speech: "noise", or "rir" (the response of a room to an impulse).
         alignment: phones with their times.
         features: what a teacher made of it, in a file or a shard (`stored_features`).
+        domain: what sort of recording it is, such as "telephone", for measures by domain.
     """
 
     audio: Path
@@ -69,6 +71,7 @@ class Utterance:
     kind: str | None = None
     alignment: tuple[Interval, ...] = ()
     features: Path | None = None
+    domain: str | None = None
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ probabilities (the decoders do) or output formats (`results`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -93,7 +93,6 @@ def words_of(
         frame_seconds: seconds a frame.
         offset_seconds: time of the first frame in the recording.
     """
-    delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
 
     def character(span: TokenSpan) -> Character:
         return Character(
@@ -104,7 +103,8 @@ def words_of(
         )
 
     words = []
-    for text, group in _texts(hypothesis, tokenizer, delimiter):
+    groups = word_spans(hypothesis, tokenizer)
+    for text, group in zip(_texts(hypothesis, groups, tokenizer), groups, strict=True):
         characters = tuple(character(span) for span in group)
         words.append(
             Word(
@@ -118,24 +118,23 @@ def words_of(
     return words
 
 
-def _texts(
-    hypothesis: Hypothesis, tokenizer: Tokenizer, delimiter: int | None
-) -> Iterable[tuple[str, list[TokenSpan]]]:
-    """Each word as it is written, and its tokens."""
+def word_spans(hypothesis: Hypothesis, tokenizer: Tokenizer) -> list[list[TokenSpan]]:
+    """Return the tokens of each word of `words_of`, without delimiters."""
     if hypothesis.words is not None:
-        for word in hypothesis.words:
-            yield word.text, list(hypothesis.spans[word.start : word.end])
-        return
-    for group in _groups(hypothesis.spans, delimiter, is_phones=tokenizer.is_phones):
-        text = "".join(tokenizer.symbol(span.id) for span in group)
-        yield text.lower() if tokenizer.lowercase else text, group
-
-
-def _groups(spans: Iterable[TokenSpan], delimiter: int | None, *, is_phones: bool) -> list[list[TokenSpan]]:
-    if is_phones:
-        return [[span] for span in spans if span.id != delimiter]
-    runs = groupby(spans, key=lambda span: span.id == delimiter)
+        return [list(hypothesis.spans[word.start : word.end]) for word in hypothesis.words]
+    delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
+    if tokenizer.is_phones:
+        return [[span] for span in hypothesis.spans if span.id != delimiter]
+    runs = groupby(hypothesis.spans, key=lambda span: span.id == delimiter)
     return [list(run) for is_delimiter, run in runs if not is_delimiter]
+
+
+def _texts(hypothesis: Hypothesis, groups: Sequence[Sequence[TokenSpan]], tokenizer: Tokenizer) -> list[str]:
+    """Each word as it is written."""
+    if hypothesis.words is not None:
+        return [word.text for word in hypothesis.words]
+    texts = ["".join(tokenizer.symbol(span.id) for span in group) for group in groups]
+    return [text.lower() for text in texts] if tokenizer.lowercase else texts
 
 
 def _symbol(tokenizer: Tokenizer, span: TokenSpan) -> str:

@@ -3,11 +3,21 @@
     edits.py        two texts -> their edits, counts and confusions; WER, CER, PER
     resampling.py   counts of many utterances -> intervals, and the difference of two systems
     summary.py      scored utterances -> `ErrorSummary`: rates, breakdowns, worst utterances, confusions
+    confidence.py   scored words -> `Confidence`: calibration error, reliability, risk by coverage
 
 Texts are taken as they come: `normalize` is called before. Knows no audio, model or manifest (`evaluation` does), so
 that training can score its development set with it.
 """
 
+from xlsr.metrics.confidence import (
+    Bin,
+    Confidence,
+    RiskCoverage,
+    calibration_error,
+    measure_confidence,
+    reliability,
+    risk_coverage,
+)
 from xlsr.metrics.edits import (
     Confusion,
     Edit,
@@ -19,15 +29,28 @@ from xlsr.metrics.edits import (
     char_errors,
     confusions,
     count_edits,
+    judge,
     per,
     token_errors,
     wer,
     word_errors,
 )
-from xlsr.metrics.resampling import Difference, Interval, bootstrap_interval, paired_difference
-from xlsr.metrics.summary import ErrorSummary, Key, Part, Rate, Scored, Tokens, compare_corpora, score_corpus
+from xlsr.metrics.resampling import Difference, Interval, Unit, bootstrap_interval, paired_difference, units_of
+from xlsr.metrics.summary import (
+    ErrorSummary,
+    Key,
+    Part,
+    Rate,
+    Scored,
+    ScoredWord,
+    Tokens,
+    compare_corpora,
+    score_corpus,
+)
 
 __all__ = [
+    "Bin",
+    "Confidence",
     "Confusion",
     "Difference",
     "Edit",
@@ -37,21 +60,30 @@ __all__ = [
     "Key",
     "Part",
     "Rate",
+    "RiskCoverage",
     "Scored",
+    "ScoredWord",
     "Tokens",
+    "Unit",
     "align",
     "align_chars",
     "align_words",
     "bootstrap_interval",
+    "calibration_error",
     "cer",
     "char_errors",
     "compare_corpora",
     "confusions",
     "count_edits",
+    "judge",
+    "measure_confidence",
     "paired_difference",
     "per",
+    "reliability",
+    "risk_coverage",
     "score_corpus",
     "token_errors",
+    "units_of",
     "wer",
     "word_errors",
 ]

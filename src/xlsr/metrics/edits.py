@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 EditKind = Literal["hit", "substitution", "deletion", "insertion"]
@@ -105,6 +106,19 @@ def align_words(reference: str, hypothesis: str) -> tuple[Edit, ...]:
 def align_chars(reference: str, hypothesis: str) -> tuple[Edit, ...]:
     """Align code points; spaces between words count, those around the text do not."""
     return align(reference.strip(), hypothesis.strip())
+
+
+def judge(reference: Sequence[str], parts: Sequence[Sequence[str]]) -> list[bool | None]:
+    """Return of each part of a hypothesis whether the reference has all its tokens there; None of an empty part.
+
+    Args:
+        reference: words, phones, or a text for its characters.
+        parts: the hypothesis, cut into pieces of any number of tokens.
+    """
+    edits = align(reference, [token for part in parts for token in part])
+    hits = (edit.kind == "hit" for edit in edits if edit.hypothesis is not None)
+    verdicts = [list(islice(hits, len(part))) for part in parts]
+    return [all(verdict) if verdict else None for verdict in verdicts]
 
 
 def count_edits(edits: Iterable[Edit]) -> ErrorCounts:

@@ -91,7 +91,7 @@ def bootstrap_interval(
     Raises:
         ValueError: there are no utterances, or not a speaker for each.
     """
-    groups, unit = _units(len(counts), speakers)
+    groups, unit = units_of(len(counts), speakers)
     values = _sum_by(groups, [[count.errors, count.length] for count in counts])
     sums = _bootstrap_sums(values, resamples, seed)
     return _interval(sums[:, 0] / np.maximum(sums[:, 1], 1), level, unit, len(values))
@@ -122,7 +122,7 @@ def paired_difference(
     lengths = [count.length for count in first]
     if lengths != [count.length for count in second]:
         raise ValueError("two systems are compared on the same utterances; their references differ in length")
-    groups, unit = _units(len(first), speakers)
+    groups, unit = units_of(len(first), speakers)
     changes = np.array([b.errors - a.errors for a, b in zip(first, second, strict=True)], np.int64)
     values = _sum_by(groups, np.stack([changes, np.array(lengths, np.int64)], axis=1))
     sums = _bootstrap_sums(values, resamples, seed)
@@ -150,8 +150,16 @@ def _matched_pairs(changes: Integers, resamples: int, seed: int) -> float:
     return (extreme + 1) / (resamples + 1)
 
 
-def _units(count: int, speakers: Sequence[str | None] | None) -> tuple[Integers, Unit]:
-    """The unit of each utterance, numbered from 0, and what units are."""
+def units_of(count: int, speakers: Sequence[str | None] | None) -> tuple[Integers, Unit]:
+    """Return the unit of each utterance, numbered from 0, and what units are: speakers, where two or more are known.
+
+    Args:
+        count: of utterances.
+        speakers: of each, None where unknown, which then stands for itself.
+
+    Raises:
+        ValueError: there are no utterances, or not as many speakers.
+    """
     if not count:
         raise ValueError("no utterances: there is nothing to take an error rate of")
     if speakers is not None and len(speakers) != count:

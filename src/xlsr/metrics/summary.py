@@ -15,7 +15,7 @@ from xlsr.metrics.resampling import RESAMPLES, Difference, Interval, bootstrap_i
 from xlsr.tables import Table
 
 Tokens = Literal["words", "phones"]
-Key = Literal["language", "speaker", "split"]
+Key = Literal["language", "speaker", "split", "domain"]
 
 _RATES: dict[Tokens, tuple[str, ...]] = {"words": ("WER", "CER"), "phones": ("PER",)}
 # Classes of durations, and the seconds at which they meet.
@@ -23,6 +23,21 @@ _DURATION_EDGES = (2, 5, 10, 20)
 _DURATIONS = ("under 2 s", "2 to 5 s", "5 to 10 s", "10 to 20 s", "20 s and over")
 # Under this many units a percentile interval is too narrow.
 FEW_UNITS = 10
+
+
+@dataclass(frozen=True)
+class ScoredWord:
+    """A word, or phone, that was heard.
+
+    Attributes:
+        text: normalised.
+        score: the recognizer's probability that it is right; None where unknown.
+        right: whether the reference has it there.
+    """
+
+    text: str
+    score: float | None
+    right: bool
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,9 @@ class Scored:
         speaker: None where unknown.
         language: None where unknown.
         split: None where unknown.
-        score: the recognizer's own confidence, a probability; None where unknown.
+        domain: the kind of recording, as the manifest calls it; None where unknown.
+        score: the share of its words that the recognizer takes to be right; None where unknown.
+        words: of the hypothesis, in order; empty where they are not told apart.
     """
 
     name: str
@@ -47,12 +64,19 @@ class Scored:
     speaker: str | None = None
     language: str | None = None
     split: str | None = None
+    domain: str | None = None
     score: float | None = None
+    words: tuple[ScoredWord, ...] = ()
 
     @property
     def edits(self) -> tuple[Edit, ...]:
         """From reference to hypothesis, in words or phones."""
         return align_words(self.reference, self.hypothesis)
+
+    @property
+    def counts(self) -> ErrorCounts:
+        """Of `edits`."""
+        return count_edits(self.edits)
 
 
 @dataclass(frozen=True)

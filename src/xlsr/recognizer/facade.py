@@ -23,6 +23,7 @@ from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, spoken_wind
 from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
 from xlsr.audio.conditions import Heard
 from xlsr.checkpoint.folder import Description, find_model
+from xlsr.decoding.calibration import Calibration, WordScorer
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
 from xlsr.decoding.segments import complete_segments
@@ -78,6 +79,7 @@ class Recognizer:
         self.engine, self.description = engine, description
         self.tokenizer = description.tokenizer
         self.decoder = GreedyDecoder(self.tokenizer.blank_id)
+        self.scorer: WordScorer | None = Calibration.from_extras(description.extras, description.name)
         named = description.extras.get("language")
         self.language = self.tokenizer.language or (named if isinstance(named, str) else None)
 
@@ -289,8 +291,9 @@ class Recognizer:
         """
         if np.isnan(log_probs).any():
             raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
-        best = self.decoder.decode(log_probs)[0]
-        return words_of(best, self.tokenizer, offset_seconds=first_frame * FRAME_SECONDS)
+        hypotheses = self.decoder.decode(log_probs)
+        words = words_of(hypotheses[0], self.tokenizer, offset_seconds=first_frame * FRAME_SECONDS)
+        return self.scorer(words, hypotheses, log_probs, self.tokenizer) if self.scorer is not None else words
 
     def _windows(self, blocks: Iterable[NDArray[np.float32]], vad: bool = False) -> Iterator[Window]:
         """Windows over a recording, or over what is spoken in it."""

@@ -8,8 +8,8 @@
 Knows no recognizer and no trainer: they say what a page holds. Every text is escaped.
 """
 
-from xlsr.report.errors import add_breakdowns, add_errors, to_bar
+from xlsr.report.errors import add_breakdowns, add_confidence, add_errors, to_bar
 from xlsr.report.page import Page
 from xlsr.report.plots import Bar, Point, check_plots
 
-__all__ = ["Bar", "Page", "Point", "add_breakdowns", "add_errors", "check_plots", "to_bar"]
+__all__ = ["Bar", "Page", "Point", "add_breakdowns", "add_confidence", "add_errors", "check_plots", "to_bar"]

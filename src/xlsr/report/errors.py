@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from xlsr.metrics import ErrorSummary, Rate, count_edits
+from collections.abc import Mapping
+
+from xlsr.metrics import Confidence, ErrorSummary, Rate, count_edits
 from xlsr.report.page import Page
 from xlsr.report.plots import Bar
 from xlsr.tables import Table
@@ -19,6 +21,34 @@ def add_breakdowns(page: Page, summary: ErrorSummary) -> None:
             bars = [to_bar(part.name, part.rates[0]) for part in parts]
             page.bars(f"{main} by {key}, with 95 % intervals", bars, x_label=f"{main}, %")
         page.table(summary.table(key))
+
+
+def add_confidence(page: Page, heading: str, table: Table, found: Mapping[str, Confidence]) -> None:
+    """Add what the scores of words are worth: figures, a reliability diagram, the errors that the surest have.
+
+    Args:
+        page: to add to.
+        heading: of the section.
+        table: the figures.
+        found: by name of what has the scores; nothing is added where that is nothing.
+    """
+    if not found:
+        return
+    page.heading(heading).table(table)
+    page.note(
+        "ECE: mean distance of score and share of right words, over bins of as many words each; by chance: what exact "
+        "probabilities would show on so few words. NCE: 1 is perfect, below 0 misleads. AURC: area under risk by "
+        "coverage; less is better."
+    )
+    exact = {"exact": ([0.0, 1.0], [0.0, 1.0])}
+    diagram = {name: ([b.score for b in one.bins], [b.accuracy for b in one.bins]) for name, one in found.items()}
+    page.curves("Reliability", exact | diagram, x_label="mean score", y_label="share right")
+    for title, what in (("words", "by_word"), ("utterances", "by_utterance")):
+        curves = {name: getattr(one, what) for name, one in found.items()}
+        shown = {name: (curve.coverage, [100 * risk for risk in curve.risk]) for name, curve in curves.items()}
+        page.curves(
+            f"Risk by coverage, {title}", shown, x_label=f"share of {title} kept, the surest", y_label="errors, %"
+        )
 
 
 def add_errors(page: Page, summary: ErrorSummary) -> None:

@@ -52,12 +52,18 @@ def _segment_of(index: int, words: Sequence[Word], *, are_phones: bool) -> Segme
 
 
 def _avg_logprob(words: Sequence[Word]) -> float | None:
-    """Return the mean log-probability of the words' tokens; a word's is taken as -23 (1e-10) at least."""
-    scores = [word.score for word in words if word.score is not None]
-    if len(scores) < len(words):
+    """Return the mean log-probability of the words' tokens; a token's is taken as -23 (1e-10) at least.
+
+    A character without a score has its word's. Where characters have their own these count: a calibrated word's score
+    is no longer the mean of its characters'.
+    """
+    scores = [
+        word.score if token.score is None else token.score for word in words for token in word.characters or (word,)
+    ]
+    known = [score for score in scores if score is not None]
+    if len(known) < len(scores):
         return None
-    tokens = [max(len(word.characters), 1) for word in words]
-    return sum(n * math.log(max(score, 1e-10)) for n, score in zip(tokens, scores, strict=True)) / sum(tokens)
+    return sum(math.log(max(score, 1e-10)) for score in known) / len(known)
 
 
 def with_timestamps(transcript: Transcript, level: Timestamps) -> Transcript:

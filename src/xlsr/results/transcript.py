@@ -52,6 +52,12 @@ class Transcript:
         """The phones of all segments."""
         return tuple(phone for segment in self.segments for phone in segment.phones)
 
+    @property
+    def score(self) -> float | None:
+        """The mean score of the words or phones, the share of them to expect right; None where unknown."""
+        scores = [unit.score for unit in self.words or self.phones if unit.score is not None]
+        return sum(scores) / len(scores) if scores else None
+
     def to_dict(self) -> TranscriptDict:
         """Return the transcript as JSON values; numbers have three decimals, and none is NaN or infinite."""
         return {

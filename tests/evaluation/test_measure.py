@@ -66,19 +66,20 @@ def manifest_of(folder: Path, *rows: dict[str, object]) -> Path:
 def test_rates_are_those_of_the_texts(tmp_path) -> None:
     manifest = manifest_of(
         tmp_path,
-        {"text": "Don't  stop", "speaker": "ann", "language": "eng"},
+        {"text": "Don't  stop", "speaker": "ann", "language": "eng", "domain": "telephone"},
         {"text": "go home.", "speaker": "bob", "language": "deu"},
         {"text": "", "speaker": "bob", "language": "deu"},
     )
     model = parrot("don't stop", "go hame", "um")
-    found = xlsr.evaluate(model, manifest, by=("language", "speaker"))
+    found = xlsr.evaluate(model, manifest, by=("language", "speaker", "domain"))
     assert [(item.reference, item.hypothesis) for item in found.utterances] == [
         ("don't stop", "don't stop"), ("go home.", "go hame"), ("", "um"),
     ]  # fmt: skip
     assert found.summary.rate("WER").value == 2 / 4
     assert [item.duration for item in found.utterances] == [1.0, 1.1, 1.2]
     assert {part.name: part.rates[0].value for part in found.summary.parts["language"]} == {"deu": 1.0, "eng": 0.0}
-    assert set(found.summary.parts) == {"language", "speaker"}
+    assert set(found.summary.parts) == {"language", "speaker", "domain"}
+    assert [part.name for part in found.summary.parts["domain"]] == ["telephone", "unknown"]
     assert 0 < found.utterances[0].score <= 1
     assert found.failures == ()
     bare = xlsr.evaluate(model, manifest, drop_punctuation=True, lowercase=False)
@@ -91,6 +92,8 @@ def test_a_phone_model_is_held_against_phones(tmp_path) -> None:
     found = xlsr.evaluate(parrot("t͡ʃ ɪ z", "ɪ z", tokenizer=PHONES), manifest)
     assert [rate.name for rate in found.summary.total.rates] == ["PER"]
     assert found.summary.rate("PER").value == 1 / 5
+    assert [(word.text, word.right) for word in found.utterances[0].words] == [("t͡ʃ", True), ("ɪ", False), ("z", True)]
+    assert found.confidence.words == 5
     assert found.normalization == "NFC, single spaces, case kept, punctuation kept"
     assert found.table().columns == ("model", "utterances", "hours", "phones", "PER", "real-time factor")
 
@@ -155,7 +158,7 @@ def test_models_of_words_and_phones_are_not_compared(tmp_path) -> None:
 
 
 def test_an_unknown_breakdown_is_refused_before_the_work() -> None:
-    with pytest.raises(ConfigError, match="by holds gender; wanted of language, speaker, split"):
+    with pytest.raises(ConfigError, match="by holds gender; wanted of language, speaker, split, domain"):
         xlsr.evaluate("no/such/model", "no.jsonl", by=["gender"])
 
 
