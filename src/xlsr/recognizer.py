@@ -18,16 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.alignment import align_text, frame_levels
-from xlsr.audio import (
-    HOP_SAMPLES,
-    AudioSource,
-    Window,
-    audio_name,
-    num_frames,
-    open_audio,
-    spoken_windows,
-    windows,
-)
+from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, num_frames, open_audio, spoken_windows, windows
 from xlsr.checkpoint.folder import Description, find_model, read_description
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of

@@ -66,22 +66,24 @@ def transcribe(
         output_dir.mkdir(parents=True, exist_ok=True)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     introduce(recognizer)
-    prints_lines = output_dir is None and output_format == "txt" and timestamps != "none"
-    watch = _Watch(lines=prints_lines, position=len(recordings) == 1 and sys.stderr.isatty())
+    watch = _Watch(output_dir is None and output_format == "txt" and timestamps != "none", len(recordings) == 1)
+    level: Timestamps = "segment" if watch.lines else timestamps  # what is not printed is not kept
     results = recognizer.transcribe_many(
-        sources(recordings),
-        batch_seconds=batch_seconds,
-        timestamps="segment" if prints_lines else timestamps,  # what is not printed is not kept
-        vad=vad,
-        progress=watch,
+        sources(recordings), batch_seconds=batch_seconds, timestamps=level, vad=vad, progress=watch
     )
-    failed = 0
     if output_dir is not None:  # printed texts scroll by themselves
         results = watched(results, len(recordings))
-    for recording, result in zip(recordings, results, strict=True):
-        failed += not _show(result, watch, output_format, output_dir and output_dir / recording.stem)
-    if failed and len(recordings) > 1:
-        print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
+    failed = sum(
+        not _show(result, watch, output_format, output_dir and output_dir / recording.stem)
+        for recording, result in zip(recordings, results, strict=True)
+    )
+    return _status(failed, len(recordings))
+
+
+def _status(failed: int, total: int) -> int:
+    """Say how many recordings failed; returns the exit status."""
+    if failed and total > 1:
+        print(f"xlsr: {failed} of {total} recordings failed", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -101,8 +103,9 @@ def _show(result: Transcript | Failure, watch: _Watch, output_format: OutputForm
 class _Watch:
     """Shows a long recording while it is transcribed: its lines of text, or else how far it has come."""
 
-    def __init__(self, *, lines: bool, position: bool) -> None:
-        self.lines, self.position, self.shown = lines, position and not lines, False
+    def __init__(self, lines: bool, is_alone: bool) -> None:
+        self.lines, self.shown = lines, False
+        self.position = is_alone and not lines and sys.stderr.isatty()
 
     def __call__(self, name: str, segment: Segment) -> None:
         if self.lines:
