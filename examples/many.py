@@ -13,4 +13,4 @@ for result in xlsr.load_model().transcribe_many(paths):
     if isinstance(result, xlsr.Failure):
         print(f"failed: {result.error}")
     else:
-        print(f"{result.audio}: {result.text}")
+        print(f"{result.audio.name}: {result.text}")

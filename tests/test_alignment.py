@@ -327,7 +327,8 @@ def test_a_recording_is_aligned_with_what_is_written(digits: xlsr.Recognizer, re
     found = digits.align(audio, " ".join(text))
     assert [word.text for word in found.words] == text
     assert found.duration == pytest.approx(digits.transcribe(audio).duration)
-    assert (found.audio, found.model, found.language) == (str(audio), "xlsr-digits", "eng")
+    assert found.audio == digits.transcribe(audio).audio
+    assert (found.model, found.language) == ("xlsr-digits", "eng")
     written = digits.align(audio, "7 7, 4 3 5!")
     assert [(w.start, w.end) for w in written.words] == [(w.start, w.end) for w in found.words]
     # The third word is left out, and the last is another.

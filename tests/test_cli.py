@@ -70,8 +70,29 @@ def test_every_format_is_written_to_a_folder(digits, tmp_path) -> None:
     done = run("transcribe", digits, "-f", "all", "-o", tmp_path / "out")
     assert (done.returncode, done.stdout) == (0, "")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"digits.{kind}" for kind in ("txt", "json", "jsonl", "srt", "vtt", "tsv")
+        f"digits.{kind}" for kind in ("txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "stm", "TextGrid")
     }
+
+
+def test_words_are_highlighted_where_asked(digits) -> None:
+    done = run("transcribe", digits, "-f", "vtt", "--highlight_words")
+    words = digits.with_suffix(".txt").read_text().split()
+    assert [f"<u>{word}</u>" in done.stdout for word in words] == [True] * len(words)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-f", "ctm", "--timestamps", "segment"),
+        ("-f", "stm", "--timestamps", "none"),
+        ("-f", "json", "--highlight_words"),
+        ("-f", "vtt", "--highlight_words", "--timestamps", "segment"),
+    ],
+)
+def test_formats_whose_times_are_not_asked_for_are_a_wrong_call(digits, options: tuple[str, ...]) -> None:
+    done = run("transcribe", digits, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert options[1] in done.stderr or "--highlight_words" in done.stderr
 
 
 def test_malformed_inputs_are_named_and_the_good_ones_transcribed(digits, tmp_path) -> None:
@@ -110,7 +131,7 @@ def test_folders_and_manifests_are_expanded(digits, tmp_path) -> None:
     manifest.write_text(json.dumps({"audio": "sounds/b.wav", "duration": 1.0}) + "\n")
     done = run("transcribe", tmp_path / "sounds", "--manifest", manifest, "-f", "jsonl")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [Path(row["audio"]).name for row in rows] == ["a.wav", "b.wav", "b.wav"]
+    assert [Path(row["audio"]["name"]).name for row in rows] == ["a.wav", "b.wav", "b.wav"]
 
 
 def test_segments_and_archives_of_a_manifest_are_cut_and_found(digits, tmp_path) -> None:

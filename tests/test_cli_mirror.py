@@ -10,7 +10,8 @@ from xlsr import cli
 from xlsr.data.corpora.layouts import Layout
 from xlsr.data.stored_features import FeatureType
 from xlsr.metrics import Key
-from xlsr.recognizer import EngineName, Recognizer
+from xlsr.recognizer import Recognizer
+from xlsr.recognizer.opening import EngineName
 from xlsr.results import OUTPUT_FORMATS, Timestamps
 
 

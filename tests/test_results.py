@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from xlsr.results import (
     OUTPUT_FORMATS,
+    AudioInfo,
     Character,
     Phone,
     Segment,
@@ -35,10 +36,10 @@ FULL = Transcript(
     language="deu",
     segments=(
         Segment(0, 0.5, 1.2, "größe ja", -0.25, WORDS, (Phone("ɡ", 0.5, 0.52, 0.9),)),
-        Segment(1, 4000.04, 4001.999, "日本"),
+        Segment(1, 4000.04, 4001.999, "日本", None, (Word("日本", 4000.04, 4001.999),)),
     ),
     duration=4002.5,
-    audio="a.wav",
+    audio=AudioInfo("a.wav", 8_000, 2, 3_900, 0.001, -0.02, -23.5, ("it is hoarse",)),
     model="tiny",
 )
 EMPTY = Transcript(text="")

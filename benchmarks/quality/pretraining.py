@@ -44,7 +44,7 @@ PERSIAN, ENGLISH = "common_voice_persian", "librispeech_train_clean_5"
 # The network of the recipe `mini`, with codebooks for its size; without masks and dropouts of its own.
 ARCHITECTURE = tomllib.loads((SHIPPED / "mini.toml").read_text("utf-8"))["model"]["architecture"] | {
     "hidden_dropout": 0.05, "attention_dropout": 0.0, "final_dropout": 0.0, "mask_time_prob": 0.0,
-    "codevector_dim": 256, "proj_codevector_dim": 128, "num_codevectors_per_group": 160,
+    "codevector_dim": 256, "proj_codevector_dim": 128, "num_codevectors_per_group": 160, "initializer_range": 0.03,
 }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ class Lab:
                     "data.batch_seconds": 32.0, "data.max_seconds": 8.0, "data.min_seconds": 1.0,
                     **{f"model.architecture.{key}": value for key, value in ARCHITECTURE.items()},
                     "model.temperature_decay": 0.25 ** (1.5 / self.pretrain_updates),
-                    "optim.updates": self.pretrain_updates, "optim.accumulate": 1, "optim.lr": 1e-3,
+                    "optim.updates": self.pretrain_updates, "optim.accumulate": 1, "optim.lr": 5e-4,
                     "run.seed": seed, "run.eval_every": self.pretrain_updates // 4, "run.device": "cpu",
                 },
             )  # fmt: skip

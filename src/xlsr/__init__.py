@@ -21,6 +21,7 @@ _HOMES = {
     "load_model": "xlsr.recognizer",
     "load_audio": "xlsr.audio",
     "Transcript": "xlsr.results",
+    "AudioInfo": "xlsr.results",
     "Segment": "xlsr.results",
     "Word": "xlsr.results",
     "Character": "xlsr.results",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from xlsr.recognizer import Failure as Failure
     from xlsr.recognizer import Recognizer as Recognizer
     from xlsr.recognizer import load_model as load_model
+    from xlsr.results import AudioInfo as AudioInfo
     from xlsr.results import Character as Character
     from xlsr.results import Phone as Phone
     from xlsr.results import Segment as Segment

@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from types import TracebackType
 from typing import BinaryIO, Self, TypeAlias, cast
 
@@ -31,7 +32,7 @@ _MIN_RATE, _MAX_RATE = 1_000, 768_000  # Hz: below lies telemetry, above lies a 
 _MAX_CHANNELS = 64
 _SPOOL_BYTES = 32 << 20  # of a pipe held in memory before it goes to disk
 _CHANNELS = ("mix", "left", "right")
-
+_CHUNK_SECONDS = 1.0  # of the source's samples, that are mixed and resampled at a time
 
 # What a folder is searched for; a file that is named is read whatever its suffix.
 SUFFIXES = frozenset(
@@ -59,19 +60,19 @@ class AudioStream:
 
     Attributes:
         name: what messages call it.
-        sample_rate: Hz, of the source.
+        sample_rate: Hz, at which it is read: of the source, if nothing else is assumed.
+        header_rate: Hz, of the source.
         channels: of the source.
         duration: seconds, if the header tells; never an estimate from the bit rate.
     """
 
-    def __init__(self, reader: Reader, name: str, channel: str, resources: ExitStack) -> None:
+    def __init__(self, reader: Reader, name: str, channel: str | int, resources: ExitStack) -> None:
         """Wrap a checked reader; use `open_audio`."""
         self.name = name
-        self.sample_rate = reader.sample_rate
+        self.sample_rate = self.header_rate = reader.sample_rate
         self.channels = reader.channels
         self.duration = reader.duration
-        self._reader: Reader | None = reader
-        self._channel = channel
+        self._samples: Iterator[NDArray[np.float32]] | None = self._mono(reader, channel)
         self._resources = resources
 
     def __enter__(self) -> Self:
@@ -84,14 +85,43 @@ class AudioStream:
 
     def close(self) -> None:
         """Close what `open_audio` opened; a file object that the caller passed stays open."""
-        self._reader = None
+        self._samples = None
         self._resources.close()
 
-    def blocks(self, block_seconds: float = 30.0) -> Iterator[NDArray[np.float32]]:
+    def assume_rate(self, sample_rate: int) -> None:
+        """Read the recording as if its header told this sample rate, in Hz; before `blocks`."""
+        if self.duration is not None:
+            self.duration *= self.sample_rate / sample_rate
+        self.sample_rate = sample_rate
+
+    def head(self, seconds: float) -> NDArray[np.float32]:
+        """Return its beginning, without taking it from `blocks`.
+
+        Args:
+            seconds: of the source; it is shorter if the source is.
+
+        Returns:
+            (samples,) float32 at the source's own rate, mono.
+
+        Raises:
+            AudioError: as for `blocks`.
+        """
+        samples, size = self._unread(), round(seconds * self.sample_rate)
+        parts: list[NDArray[np.float32]] = []
+        with self._reading():
+            while sum(part.size for part in parts) < size and (part := next(samples, None)) is not None:
+                parts.append(part)
+        self._samples = chain(parts, samples)
+        return np.concatenate([*parts, np.zeros(0, np.float32)])[:size]
+
+    def blocks(
+        self, block_seconds: float = 30.0, *, listener: Callable[[NDArray[np.float32]], object] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
         """Yield the recording in blocks; a few blocks are all that is ever held in memory.
 
         Args:
             block_seconds: length of every block but the last, which may be shorter; at least 25 ms are taken.
+            listener: is given all samples as they are before resampling: (samples,) float32 at the source's own rate.
 
         Yields:
             (samples,) float32 at 16 kHz, mono.
@@ -100,34 +130,40 @@ class AudioStream:
             AudioError: samples are not finite, the file ends early or cannot be decoded, or it is shorter than 25 ms;
                 also if it was read already.
         """
-        if self._reader is None:
-            raise AudioError(f"{self.name} was read already: open it again")
-        reader, self._reader = self._reader, None
+        samples, self._samples = self._unread(), None
         # Blocks of at least one field, so that a recording that is too short is refused before anything is yielded.
         size = max(FIELD_SAMPLES, round(block_seconds * SAMPLE_RATE))
         total = 0
         try:
-            for block in _reblock(self._resample(self._mono(reader, size / SAMPLE_RATE)), size):
-                total += block.size
-                if total < FIELD_SAMPLES:
-                    raise _too_short(self.name, total)
-                yield block
-        except OSError as error:
-            raise _unreadable(self.name, error) from error
+            with self._reading():
+                for block in _reblock(_resample(_overheard(samples, listener), self.sample_rate), size):
+                    total += block.size
+                    if total < FIELD_SAMPLES:
+                        raise _too_short(self.name, total)
+                    yield block
         finally:
             self.close()
         if total == 0:
             raise no_samples(self.name)
 
-    def _mono(self, reader: Reader, seconds: float) -> Iterator[NDArray[np.float32]]:
+    def _unread(self) -> Iterator[NDArray[np.float32]]:
+        if self._samples is None:
+            raise AudioError(f"{self.name} was read already: open it again")
+        return self._samples
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
+
+    def _mono(self, reader: Reader, channel: str | int) -> Iterator[NDArray[np.float32]]:
         """Yield (samples,) float32 at the source's rate, checked to be finite."""
         position = 0
-        for chunk in reader.chunks(seconds):
-            # (samples, channels) -> (samples,)
-            if self._channel == "mix":
-                mono = chunk[:, 0] if chunk.shape[1] == 1 else _mean(chunk)
-            else:
-                mono = chunk[:, _CHANNELS.index(self._channel) - 1]
+        column = _column(channel)
+        for chunk in reader.chunks(_CHUNK_SECONDS):
+            mono = _mean(chunk) if column is None else chunk[:, column]
             finite = np.isfinite(mono)
             if not finite.all():
                 at = (position + int(np.argmin(finite))) / self.sample_rate
@@ -136,20 +172,45 @@ class AudioStream:
             position += len(mono)
             yield np.ascontiguousarray(mono)
 
-    def _resample(self, chunks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Yield (samples,) float32 at 16 kHz."""
-        if self.sample_rate == SAMPLE_RATE:
-            yield from chunks
-            return
-        import soxr
 
-        resampler = soxr.ResampleStream(self.sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        for chunk in chunks:
-            yield resampler.resample_chunk(chunk)
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+def _column(channel: str | int) -> int | None:
+    """Which column of the samples is meant; None: the mean of all."""
+    if isinstance(channel, int):
+        return channel - 1
+    return None if channel == "mix" else _CHANNELS.index(channel) - 1
+
+
+def _overheard(
+    chunks: Iterator[NDArray[np.float32]], listener: Callable[[NDArray[np.float32]], object] | None
+) -> Iterator[NDArray[np.float32]]:
+    for chunk in chunks:
+        if listener is not None:
+            listener(chunk)
+        yield chunk
+
+
+def resample(waveform: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Return a waveform that has a sample rate in Hz at 16 kHz: (samples,) float32."""
+    return np.concatenate([*_resample(iter([waveform]), sample_rate), np.zeros(0, np.float32)])
+
+
+def _resample(chunks: Iterator[NDArray[np.float32]], sample_rate: int) -> Iterator[NDArray[np.float32]]:
+    """Yield (samples,) float32 at 16 kHz."""
+    if sample_rate == SAMPLE_RATE:
+        yield from chunks
+        return
+    import soxr
+
+    resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    for chunk in chunks:
+        yield resampler.resample_chunk(chunk)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _mean(chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(samples, channels) -> (samples,)."""
+    if chunk.shape[1] == 1:
+        return chunk[:, 0]
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by name afterwards
         mean: NDArray[np.float32] = chunk.mean(axis=1, dtype=np.float32)
     return mean
@@ -178,7 +239,7 @@ def _too_short(name: str, samples: int) -> AudioError:
     return AudioError(f"{name} {found}; recognition needs at least 25 ms ({FIELD_SAMPLES} samples): record more")
 
 
-def open_audio(source: AudioSource, *, channel: str = "mix") -> AudioStream:
+def open_audio(source: AudioSource, *, channel: str | int = "mix", sample_rate: int | None = None) -> AudioStream:
     """Open a recording of any format, sample rate and number of channels.
 
     The content decides the format, not the name. Arrays alone are taken to be at 16 kHz. A seekable file object is read
@@ -186,26 +247,32 @@ def open_audio(source: AudioSource, *, channel: str = "mix") -> AudioStream:
 
     Args:
         source: a path ("-" is stdin), the bytes of a file, a binary file object, an array, or (array, sample rate).
-        channel: "mix" (the mean of all), "left" or "right" (the first or second).
+        channel: "mix" (the mean of all), "left" or "right" (the first or second), or a number from 1.
+        sample_rate: Hz, in place of what the header says, for headers that are wrong.
 
     Raises:
-        AudioError: the recording is missing, unreadable, empty, cut off or not audio.
-        ValueError: `channel` is none of the three.
+        AudioError: the recording is missing, unreadable, empty, cut off or not audio, or has no such channel.
+        ValueError: `channel` is none of the three and no number from 1, or `sample_rate` is not from 1,000 to 768,000.
     """
-    if channel not in _CHANNELS:
-        raise ValueError(f"channel is {channel!r}; one of {', '.join(_CHANNELS)} is wanted")
+    if channel not in _CHANNELS and not (isinstance(channel, int) and channel >= 1):
+        raise ValueError(f"channel is {channel!r}; one of {', '.join(_CHANNELS)}, or a number from 1, is wanted")
+    if sample_rate is not None and not _MIN_RATE <= sample_rate <= _MAX_RATE:
+        raise ValueError(f"sample_rate is {sample_rate} Hz; {_MIN_RATE} to {_MAX_RATE} is wanted")
     name = audio_name(source)
     with ExitStack() as stack:
         if isinstance(source, (np.ndarray, tuple)):
             reader: Reader = _open_array(source, name)
         else:
             try:
-                reader = open_reader(_open_file(source, name, stack), name)
+                reader = open_reader(open_file(source, name, stack), name)
             except OSError as error:
                 raise _unreadable(name, error) from error
         stack.callback(reader.close)
         _check_header(reader, name, channel)
-        return AudioStream(reader, name, channel, stack.pop_all())
+        stream = AudioStream(reader, name, channel, stack.pop_all())
+        if sample_rate is not None:
+            stream.assume_rate(sample_rate)
+        return stream
 
 
 def load_audio(source: AudioSource, *, channel: str = "mix") -> NDArray[np.float32]:
@@ -254,8 +321,12 @@ def _open_array(source: NDArray[np.generic] | tuple[NDArray[np.generic], int], n
     return ArrayReader(pair[0], int(pair[1]), name)
 
 
-def _open_file(source: str | os.PathLike[str] | bytes | BinaryIO, name: str, stack: ExitStack) -> BinaryIO:
-    """Return a seekable binary file; what is opened here is closed with the stack."""
+def open_file(source: str | os.PathLike[str] | bytes | BinaryIO, name: str, stack: ExitStack) -> BinaryIO:
+    """Return a source that is no array as a seekable binary file; what is opened here is closed with the stack.
+
+    Raises:
+        AudioError: there is no such file, or it is none.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source)
     file: BinaryIO
@@ -299,14 +370,15 @@ def _unreadable(name: str, error: Exception) -> AudioError:
     return AudioError(f"{name} cannot be read ({reason}): check its permissions and that it is still there")
 
 
-def _check_header(reader: Reader, name: str, channel: str) -> None:
+def _check_header(reader: Reader, name: str, channel: str | int) -> None:
     if not _MIN_RATE <= reader.sample_rate <= _MAX_RATE:
         found = f"sample rate of {name} is {reader.sample_rate} Hz"
         raise AudioError(f"{found}; {_MIN_RATE} to {_MAX_RATE} is wanted: its header is damaged, export it again")
     if not 1 <= reader.channels <= _MAX_CHANNELS:
         found = f"{name} has {reader.channels} channels; 1 to {_MAX_CHANNELS} are wanted"
         raise AudioError(f"{found}: split it, or check that the array is (samples, channels)")
-    if channel == "right" and reader.channels < 2:
-        raise AudioError(f"{name} has 1 channel; channel='right' wants 2: use 'mix'")
+    if (_column(channel) or 0) >= reader.channels:
+        held = f"{reader.channels} channel{'s' if reader.channels > 1 else ''}"
+        raise AudioError(f"{name} has {held}; channel={channel!r} wants {(_column(channel) or 0) + 1}: use 'mix'")
     if reader.duration == 0:
         raise no_samples(name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 from xlsr.cli.app import app, introduce, usage
-from xlsr.cli.recognition import OutputFormat, _emit
+from xlsr.cli.recognition import Output, OutputFormat
 from xlsr.errors import XlsrError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def align(
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     introduce(recognizer)
     transcript = recognizer.align(next(sources(recordings)), written, number_language=number_language)
-    _emit(transcript, output_format, output_dir and output_dir / recordings[0].stem)
+    Output(output_format, output_dir).emit(transcript, recordings[0])
     _warn(transcript)
     return 0
 

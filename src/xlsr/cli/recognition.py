@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,10 +14,13 @@ from xlsr.cli.app import app, introduce, usage, watched
 
 if TYPE_CHECKING:
     from xlsr.recognizer import Failure
+    from xlsr.recordings import Recording
     from xlsr.results import Segment, Transcript
 
-OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "all"]
+OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "stm", "textgrid", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
+Channel = Literal["mix", "left", "right", "split"]
+SampleRate = int | Literal["auto", "header"]
 
 
 @app.command
@@ -29,7 +34,10 @@ def transcribe(
     output_dir: Annotated[Path | None, Parameter(alias="-o")] = None,
     output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "txt",
     timestamps: Timestamps = "char",
+    highlight_words: bool = False,
     vad: bool = False,
+    channel: Channel = "mix",
+    sample_rate: SampleRate = "auto",
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
@@ -45,7 +53,11 @@ def transcribe(
         output_dir: write one file a recording here instead of printing.
         output_format: what is written; all writes every format (with output_dir).
         timestamps: how deep the times in json go.
+        highlight_words: in srt and vtt, underline each word as it is spoken.
         vad: pass over silence.
+        channel: mix hears the mean of all, left or right one of two, split each by itself, in lines that name it.
+        sample_rate: hertz, in place of what the header says; header believes it; auto does unless speech plays too
+            fast or too slowly.
         engine: openvino runs an exported graph, torch the weights.
         device: cpu, cuda, or auto.
         threads: CPU threads; 0 leaves the choice to the engine.
@@ -59,53 +71,102 @@ def transcribe(
         return usage("nothing to transcribe: name files or folders, - for stdin, or --manifest")
     if output_format == "all" and output_dir is None:
         return usage("--output_format all needs --output_dir")
-    if timestamps == "none" and output_format in ("srt", "vtt", "tsv", "all"):
-        return usage(f"--output_format {output_format} needs times; leave --timestamps none out")
+    if wrong := _missing_times(output_format, timestamps, highlight_words=highlight_words):
+        return usage(wrong)
+    if manifest is not None and isinstance(sample_rate, int):
+        return usage("--sample_rate is for files; the recordings of a manifest are read as their headers say")
     if output_dir is not None:
         check_stems(recordings)
         output_dir.mkdir(parents=True, exist_ok=True)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     introduce(recognizer)
-    watch = _Watch(output_dir is None and output_format == "txt" and timestamps != "none", len(recordings) == 1)
-    level: Timestamps = "segment" if watch.lines else timestamps  # what is not printed is not kept
+    prints_lines = output_dir is None and output_format == "txt" and timestamps != "none" and channel != "split"
+    watch = _Watch(lines=prints_lines, alone=len(recordings) == 1)
     results = recognizer.transcribe_many(
-        sources(recordings), batch_seconds=batch_seconds, timestamps=level, vad=vad, progress=watch
+        sources(recordings),
+        batch_seconds=batch_seconds,
+        timestamps="segment" if prints_lines else timestamps,  # what is not printed is not kept
+        vad=vad,
+        channel=channel,
+        sample_rate=sample_rate,
+        progress=watch,
     )
-    if output_dir is not None:  # printed texts scroll by themselves
+    return _show(Output(output_format, output_dir, highlight_words), watch, recordings, results)
+
+
+def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highlight_words: bool) -> str:
+    """Why a format cannot be written with so few times; empty where it can."""
+    from xlsr.results import SEGMENT_FORMATS, WORD_FORMATS
+
+    if timestamps == "none" and output_format in (*SEGMENT_FORMATS, *WORD_FORMATS, "all"):
+        return f"--output_format {output_format} needs times; leave --timestamps none out"
+    if timestamps == "segment" and output_format in (*WORD_FORMATS, "all"):
+        return f"--output_format {output_format} needs the times of words; leave --timestamps segment out"
+    if highlight_words and (output_format not in ("srt", "vtt", "all") or timestamps == "segment"):
+        return "--highlight_words is for srt and vtt with the times of words: --output_format vtt --timestamps word"
+    return ""
+
+
+def _show(
+    output: Output, watch: _Watch, recordings: Sequence[Recording], results: Iterator[Transcript | Failure]
+) -> int:
+    """Print or write every result, unless it is printed already, and return the exit status."""
+    from xlsr.results import Transcript
+
+    failed = 0
+    if output.folder is not None:  # printed texts scroll by themselves
         results = watched(results, len(recordings))
-    failed = sum(
-        not _show(result, watch, output_format, output_dir and output_dir / recording.stem)
-        for recording, result in zip(recordings, results, strict=True)
-    )
-    return _status(failed, len(recordings))
-
-
-def _status(failed: int, total: int) -> int:
-    """Say how many recordings failed; returns the exit status."""
-    if failed and total > 1:
-        print(f"xlsr: {failed} of {total} recordings failed", file=sys.stderr)
+    for recording, result in zip(recordings, results, strict=True):
+        is_printed = watch.finish()
+        if isinstance(result, Transcript):
+            output.emit(result, recording, is_printed=is_printed)
+        else:
+            failed += 1
+            print(f"xlsr: {result.error}", file=sys.stderr)
+    if failed and len(recordings) > 1:
+        print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _show(result: Transcript | Failure, watch: _Watch, output_format: OutputFormat, stem: Path | None) -> bool:
-    """Print or write one result, unless it is printed already; returns whether it is a transcript."""
-    from xlsr.results import Transcript
+@dataclass(frozen=True)
+class Output:
+    """Where transcripts go, and in which format; printed without a folder."""
 
-    is_printed = watch.finish()
-    if not isinstance(result, Transcript):
-        print(f"xlsr: {result.error}", file=sys.stderr)
-        return False
-    if not is_printed:
-        _emit(result, output_format, stem)
-    return True
+    output_format: OutputFormat
+    folder: Path | None
+    highlight_words: bool = False
+
+    def emit(self, transcript: Transcript, recording: Recording, *, is_printed: bool = False) -> None:
+        """Print or write one transcript, and say on stderr what is odd about its recording."""
+        if transcript.audio is not None:
+            for note in transcript.audio.notes:
+                print(f"xlsr: {transcript.audio.name}: {note}", file=sys.stderr)
+        if self.folder is not None:
+            self._write(transcript, self.folder / recording.stem)
+        elif not is_printed:
+            self._print(transcript)
+
+    def _print(self, transcript: Transcript) -> None:
+        from xlsr.results import format_transcript
+
+        text = format_transcript(transcript, self.output_format, highlight_words=self.highlight_words)
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+
+    def _write(self, transcript: Transcript, stem: Path) -> None:
+        from xlsr.results import OUTPUT_FORMATS, output_suffix
+
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for kind in OUTPUT_FORMATS if self.output_format == "all" else (self.output_format,):
+            transcript.write(stem.with_name(stem.name + output_suffix(kind)), highlight_words=self.highlight_words)
 
 
 class _Watch:
     """Shows a long recording while it is transcribed: its lines of text, or else how far it has come."""
 
-    def __init__(self, lines: bool, is_alone: bool) -> None:
+    def __init__(self, *, lines: bool, alone: bool) -> None:
         self.lines, self.shown = lines, False
-        self.position = is_alone and not lines and sys.stderr.isatty()
+        self.position = alone and not lines and sys.stderr.isatty()
 
     def __call__(self, name: str, segment: Segment) -> None:
         if self.lines:
@@ -121,16 +182,3 @@ class _Watch:
             print(file=sys.stderr)
         is_printed, self.shown = self.shown and self.lines, False
         return is_printed
-
-
-def _emit(transcript: Transcript, output_format: OutputFormat, stem: Path | None) -> None:
-    """Print a transcript, or write it to files of this stem."""
-    from xlsr.results import OUTPUT_FORMATS, format_transcript
-
-    if stem is None:
-        sys.stdout.write(format_transcript(transcript, output_format).rstrip("\n") + "\n")
-        sys.stdout.flush()
-        return
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    for kind in OUTPUT_FORMATS if output_format == "all" else (output_format,):
-        transcript.write(stem.with_name(f"{stem.name}.{kind}"))

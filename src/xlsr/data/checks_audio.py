@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, open_audio
+from xlsr.audio.conditions import CLIPPED_SHARE, DC_OFFSET, MIN_RAIL, RAIL, SILENT_DB, flat_tops
 from xlsr.data.archives import audio_file
 from xlsr.data.findings import Finding
 from xlsr.data.loading import channel_of
@@ -26,15 +27,6 @@ from xlsr.data.rows import Row, about_corpus
 from xlsr.errors import AudioError, NotFiniteError, TruncatedError
 
 _BLOCK_SECONDS = 30.0
-# The loudest 20 ms of a recording of nothing. The quietest voice of 16 real corpora (17,000 recordings) has -52 dB of
-# full scale there, the dither of 16 bits -93.
-_SILENT_DB = -65.0
-# Samples within half a percent of the peak, three and more in a row: at most 0.06 % in real speech (deep vowels); the
-# one loud recording of 17,000 that piles up at full scale has 0.28 %. Of 150 readings that were cut off at a quarter of
-# their peak all pass 0.1 %, of those at half 81 %.
-_RAIL, _RAIL_RUN, _CLIPPED_SHARE = 0.995, 3, 0.001
-_MIN_RAIL = 0.1  # full scale; below, 16 bits are too coarse to tell flat from quiet
-_DC_OFFSET = 0.02  # full scale; the worst of real speech is 0.008, of an 8-bit sound card
 # Sound is what lies within 30 dB of the loud frames and above -60 dBFS; single words fill 8 % and more of their file.
 _SOUND_RANGE_DB, _SOUND_FLOOR_DB, _LOUD_PERCENTILE = 30.0, -60.0, 99.5
 _MIN_SOUND_SHARE = 0.07
@@ -75,7 +67,7 @@ class Measurement:
     @property
     def silent(self) -> bool:
         """Whether nothing is to be heard."""
-        return self.loudest_db < _SILENT_DB
+        return self.loudest_db < SILENT_DB
 
 
 @dataclass
@@ -98,7 +90,7 @@ class Meter:
         self.samples += block.size
         self.total += float(block.sum(dtype=np.float64))
         self.hash.update(np.ascontiguousarray(block).tobytes())
-        self.tops.append(_flat_tops(block))
+        self.tops.append(flat_tops(block))
         joined = np.concatenate([self.rest, block])
         whole = len(joined) - len(joined) % HOP_SAMPLES
         self.levels.append(_levels(joined[:whole]))
@@ -109,7 +101,7 @@ class Meter:
         # A recording below one frame has its rest alone.
         db = np.concatenate([*self.levels, *([] if self.samples >= HOP_SAMPLES else [_level(self.rest)])])
         peak = max((top for top, _ in self.tops), default=0.0)
-        flat = sum(count for top, count in self.tops if top >= _RAIL * peak) if peak >= _MIN_RAIL else 0
+        flat = sum(count for top, count in self.tops if top >= RAIL * peak) if peak >= MIN_RAIL else 0
         loud = float(np.percentile(db, _LOUD_PERCENTILE)) if db.size else -np.inf
         return Measurement(
             seconds=self.samples / SAMPLE_RATE,
@@ -133,17 +125,6 @@ def _levels(samples: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _level(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray([10 * np.log10(samples.astype(np.float64).var() + 1e-20)]) if samples.size else np.zeros(0)
-
-
-def _flat_tops(block: NDArray[np.float32]) -> tuple[float, int]:
-    """The peak of a block, and its samples in runs near the peak of one sign."""
-    count = 0
-    peak = float(np.abs(block).max())
-    for side in (block, -block):
-        high = np.flatnonzero(np.diff((side >= _RAIL * peak).astype(np.int8), prepend=0, append=0))
-        runs = high[1::2] - high[::2]
-        count += int(runs[runs >= _RAIL_RUN].sum())
-    return peak, count if peak else 0
 
 
 def measure_rows(rows: Sequence[Row], *, threads: int) -> Iterator[tuple[Row, Measurement | AudioError]]:
@@ -248,10 +229,10 @@ def _levels_of(row: Row, measured: Measurement) -> Iterator[Finding]:
         found = f"{name} is silent: its loudest 20 ms have {measured.loudest_db:.0f} dB of full scale"
         yield row.finding("silent_audio", f"{found}; speech is wanted: record it again or remove the row")
         return
-    if measured.clipped_share > _CLIPPED_SHARE:
+    if measured.clipped_share > CLIPPED_SHARE:
         found = f"{measured.clipped_share:.1%} of the samples of {name} are cut off at {measured.peak:.2f}"
         yield row.finding("clipped_audio", f"{found}; none should be: record it at a lower level")
-    elif abs(measured.offset) > _DC_OFFSET:  # what is cut off on one side has an offset too
+    elif abs(measured.offset) > DC_OFFSET:  # what is cut off on one side has an offset too
         found = f"the mean sample of {name} is {measured.offset:+.3f}; 0 is wanted"
         yield row.finding("dc_offset", f"{found}: filter the recording above 20 Hz")
     if measured.sound_share < _MIN_SOUND_SHARE and row.is_speech:

@@ -1,4 +1,4 @@
-"""The facade: audio in, transcripts out. Floor 4.
+"""Audio in, transcripts out.
 
 Reads, windows, encodes, stitches, decodes; the body of `transcribe` is the table of the data's path. Audio of any
 length passes in overlapping windows and is decoded as it goes, stretch by stretch, in bounded memory; audio that fits
@@ -7,30 +7,32 @@ one window is computed whole. Knows no format of files and no network: an engine
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.alignment import align_text, frame_levels
-from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, num_frames, open_audio, spoken_windows, windows
-from xlsr.checkpoint.folder import Description, find_model, read_description
+from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, spoken_windows, windows
+from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
+from xlsr.audio.conditions import Heard
+from xlsr.checkpoint.folder import Description, find_model
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
 from xlsr.decoding.segments import complete_segments
 from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
 from xlsr.engines.silero import Silero
-from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError, require
-from xlsr.results import Segment, Timestamps, Transcript, Word
+from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError
+from xlsr.recognizer.opening import EngineName, open_engine
+from xlsr.results import Segment, Timestamps, Transcript, Word, merge_channels, with_timestamps
 from xlsr.stitching import LogProbs, Stretch, cut_at_pauses, stitch
-
-EngineName = Literal["auto", "openvino", "torch"]
 
 # 30 s of audio, of which neighbours share 5 s: a fifth of the work. The seam lies somewhere in the middle half of what
 # they share, so that each window has 1.25 s more on either side of what is taken from it: as far as the positional
@@ -51,9 +53,8 @@ class Failure:
 class _Waiting:
     """A recording that fits one window, until its batch is full; none where nothing is spoken."""
 
-    name: str
+    heard: Heard
     windows: Sequence[Window]
-    duration: float
 
 
 class Recognizer:
@@ -110,29 +111,34 @@ class Recognizer:
                 f"engine {engine!r} with {threads} threads; wanted: one of {', '.join(get_args(EngineName))}, 0 or more"
             )
         folder = find_model(model, language=language)
-        graph = folder / "openvino" / "model.xml"
-        if engine == "openvino" and not graph.is_file():
-            raise CheckpointError(f"{folder} has no OpenVINO graph; make one: xlsr export openvino {folder} OUT")
-        if engine == "openvino" or (engine == "auto" and graph.is_file() and device in ("auto", "cpu")):
-            return cls(*_openvino_engine(folder, graph, language, threads))
-        return cls(*_torch_engine(folder, language, device, threads))
+        return cls(*open_engine(folder, engine=engine, device=device, language=language, threads=threads))
 
-    def transcribe(self, audio: AudioSource, *, timestamps: Timestamps = "char", vad: bool = False) -> Transcript:
+    def transcribe(
+        self,
+        audio: AudioSource,
+        *,
+        timestamps: Timestamps = "char",
+        vad: bool = False,
+        channel: Channel = "mix",
+        sample_rate: SampleRate = "auto",
+    ) -> Transcript:
         """Transcribe one recording.
 
         Args:
             audio: path, bytes, file object, (samples,) array at 16 kHz, or (array, rate); "-" is stdin.
             timestamps: how deep the times go: "none", "segment", "word" or "char".
             vad: pass over silence, which a voice activity detector finds (needs the extra `vad`).
+            channel: "mix" (the mean of all), "left" or "right" (the first or second), or "split": each channel by
+                itself, merged by time into segments that name theirs.
+            sample_rate: Hz, in place of what the header says; "header": what it says; "auto": another one only where
+                speech plays too fast or too slowly at that, and the model understands it better (files only).
 
         Raises:
             AudioError: the recording cannot be read, or holds no usable signal.
             MissingDependencyError: `vad` is asked for and silero-vad is not installed.
         """
-        with open_audio(audio) as stream:
-            heard = _Heard(stream.blocks())
-            segments = self._segments(audio_name(audio), self._encode(self._windows(heard, vad)), timestamps)
-            return self._transcript(audio_name(audio), segments, timestamps, heard)
+        with parts_of(audio, channel, sample_rate, self._understood) as parts:
+            return _merged([self._transcribe_part(part, timestamps, vad) for part in parts], timestamps)
 
     def transcribe_stream(
         self, audio: AudioSource, *, timestamps: Timestamps = "char", vad: bool = False
@@ -149,9 +155,9 @@ class Recognizer:
         Raises:
             AudioError: as for `transcribe`; what was said before the fault has been yielded.
         """
-        with open_audio(audio) as stream:
+        with Part(audio).open(self._understood) as stream:
             windows = self._windows(stream.blocks(), vad)
-            yield from self._segments(audio_name(audio), self._encode(windows), timestamps)
+            yield from self._segments(stream.name, self._encode(windows), timestamps)
 
     def transcribe_many(
         self,
@@ -160,6 +166,8 @@ class Recognizer:
         batch_seconds: float = 120.0,
         timestamps: Timestamps = "char",
         vad: bool = False,
+        channel: Channel = "mix",
+        sample_rate: SampleRate = "auto",
         progress: Callable[[str, Segment], object] | None = None,
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings in batches of similar length; results come in the order of the inputs.
@@ -169,6 +177,8 @@ class Recognizer:
             batch_seconds: padded seconds of audio in one call of the engine.
             timestamps: as for `transcribe`.
             vad: as for `transcribe`.
+            channel: as for `transcribe`.
+            sample_rate: as for `transcribe`.
             progress: is given the name and each segment of a long recording as soon as it is known.
 
         Yields:
@@ -178,32 +188,65 @@ class Recognizer:
             raise AudioError(f"several recordings are wanted, in a list; got one {type(audios).__name__}")
         if vad:
             _ = self._silero  # if it is missing, that is known before anything is read
+        counts: deque[int] = deque()  # of the parts of recordings whose results are still to come
+
+        def parts() -> Iterator[Part]:
+            for audio in audios:
+                with parts_of(audio, channel, sample_rate, self._understood) as found:
+                    counts.append(len(found))
+                    yield from found
+
+        results = self._transcribe_parts(parts(), batch_seconds, timestamps, vad, progress)
+        for first in results:
+            of_one = [first, *islice(results, counts.popleft() - 1)]
+            failures = [one for one in of_one if isinstance(one, Failure)]
+            yield failures[0] if failures else _merged([r for r in of_one if isinstance(r, Transcript)], timestamps)
+
+    def _transcribe_part(self, part: Part, timestamps: Timestamps, vad: bool) -> Transcript:
+        with part.open(self._understood) as stream:
+            heard = Heard(stream)
+            segments = self._segments(stream.name, self._encode(self._windows(heard, vad)), timestamps)
+            return self._transcript(segments, heard)
+
+    def _transcribe_parts(
+        self,
+        parts: Iterable[Part],
+        batch_seconds: float,
+        timestamps: Timestamps,
+        vad: bool,
+        progress: Callable[[str, Segment], object] | None,
+    ) -> Iterator[Transcript | Failure]:
+        """Transcribe recordings, or channels of them, by themselves; with the times of segments at least."""
         pending: list[_Waiting | Failure] = []
-        for audio in audios:
-            name = audio_name(audio)
+        for part in parts:
             try:
-                with open_audio(audio) as stream:
-                    heard = _Heard(stream.blocks())
-                    parts = self._windows(heard, vad)
-                    first = list(islice(parts, 2))
+                with part.open(self._understood) as stream:
+                    heard = Heard(stream)
+                    cut = self._windows(heard, vad)
+                    first = list(islice(cut, 2))
                     if len(first) > 1:  # long: by itself, one window after the other
                         yield from self._flush(pending, batch_seconds, timestamps)
                         pending = []
-                        segments = self._segments(name, self._encode(chain(first, parts)), timestamps)
-                        yield self._transcript(name, _watched(name, segments, progress), timestamps, heard)
+                        segments = self._segments(stream.name, self._encode(chain(first, cut)), timestamps)
+                        yield self._transcript(_watched(stream.name, segments, progress), heard)
                         continue
-                pending.append(_Waiting(name, first, heard.duration))
+                pending.append(_Waiting(heard, first))
             except XlsrError as error:
-                pending.append(Failure(name, str(error)))
+                pending.append(Failure(audio_name(part.source), str(error)))
             # Four batches are sorted at a time: enough to find neighbours of similar length.
-            if sum(one.duration for one in pending if isinstance(one, _Waiting)) >= 4 * batch_seconds:
+            if sum(one.heard.duration for one in pending if isinstance(one, _Waiting)) >= 4 * batch_seconds:
                 yield from self._flush(pending, batch_seconds, timestamps)
                 pending = []
         yield from self._flush(pending, batch_seconds, timestamps)
 
+    def _understood(self, waveform: NDArray[np.float32]) -> float:
+        """How well the model understands (samples,): the mean log-probability of the tokens; -10 without any."""
+        best = GreedyDecoder(self.tokenizer.blank_id).decode(self.engine.log_probs([waveform])[0])[0]
+        return float(np.mean([span.score for span in best.spans])) if best.spans else -10.0
+
     def log_probs(self, audio: AudioSource) -> LogProbs:
         """Return the log-probabilities of a recording: (frames, vocab) float32, 50 frames a second."""
-        with open_audio(audio) as stream:
+        with Part(audio).open(self._understood) as stream:
             parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
             return np.concatenate([part.log_probs for part in parts])
 
@@ -224,25 +267,14 @@ class Recognizer:
             AlignmentError: the text is too long for the recording, or has nothing in it that can be said.
         """
         levels: list[NDArray[np.float32]] = []
-        with open_audio(audio) as stream:
-            heard = _levelled(self._windows(stream.blocks()), levels)
-            parts = stitch(self._encode(heard), self.tokenizer.blank_id)
+        with Part(audio).open(self._understood) as stream:
+            heard = Heard(stream)
+            cut = _levelled(self._windows(heard), levels)
+            parts = stitch(self._encode(cut), self.tokenizer.blank_id)
             log_probs = np.concatenate([part.log_probs for part in parts])
-        segments = align_text(
-            log_probs,
-            text,
-            self.tokenizer,
-            language=number_language or self.language,
-            levels=np.concatenate(levels),
-        )
-        return Transcript(
-            text=" ".join(segment.text for segment in segments),
-            language=self.language,
-            segments=segments,
-            duration=round(len(log_probs) * FRAME_SECONDS, 3),
-            audio=audio_name(audio),
-            model=self.description.name,
-        )
+            language = number_language or self.language
+            segments = align_text(log_probs, text, self.tokenizer, language=language, levels=np.concatenate(levels))
+            return self._transcript(segments, heard)
 
     def decode(self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio") -> list[Word]:
         """Return the words of log-probabilities, with their times.
@@ -288,10 +320,10 @@ class Recognizer:
                 yield one
                 continue
             try:
-                segments = self._segments(one.name, (encoded[id(w)] for w in one.windows), timestamps)
-                transcript = self._transcript(one.name, segments, timestamps, one)
+                segments = self._segments(one.heard.name, (encoded[id(w)] for w in one.windows), timestamps)
+                transcript = self._transcript(segments, one.heard)
             except XlsrError as error:
-                yield Failure(one.name, str(error))
+                yield Failure(one.heard.name, str(error))
             else:
                 yield transcript
 
@@ -304,20 +336,15 @@ class Recognizer:
         words = (self.decode(stretch.log_probs, first_frame=stretch.first_frame, name=name) for stretch in stretches)
         return complete_segments(words, timestamps, are_phones=self.tokenizer.is_phones)
 
-    def _transcript(
-        self, name: str, segments: Iterable[Segment], timestamps: Timestamps, heard: _Heard | _Waiting
-    ) -> Transcript:
-        """Gather segments; what was heard tells its duration when they have all come."""
-        texts, kept = [], []
-        for segment in segments:
-            texts.append(segment.text)
-            kept += [] if timestamps == "none" else [segment]
+    def _transcript(self, segments: Iterable[Segment], heard: Heard) -> Transcript:
+        """Gather segments; what was heard is known when they have all come."""
+        gathered = tuple(segments)
         return Transcript(
-            text=" ".join(texts),
+            text=" ".join(segment.text for segment in gathered),
             language=self.language,
-            segments=tuple(kept),
+            segments=gathered,
             duration=heard.duration,
-            audio=name,
+            audio=heard.info,
             model=self.description.name,
         )
 
@@ -334,57 +361,10 @@ def _levelled(parts: Iterable[Window], levels: list[NDArray[np.float32]]) -> Ite
         yield window
 
 
-def _openvino_engine(folder: Path, graph: Path, language: str | None, threads: int) -> tuple[Engine, Description]:
-    from xlsr.engines.openvino import OpenVINOEngine
-
-    description = read_description(folder)
-    spoken = description.tokenizer_language
-    if language is not None and language != spoken:
-        raise CheckpointError(
-            f"the graph of {folder} was exported for {spoken or 'one language'}, not for {language}: "
-            "export it again with --language, or take --engine torch"
-        )
-    return OpenVINOEngine(graph, normalizes=description.normalizes, threads=threads), description
-
-
-def _torch_engine(folder: Path, language: str | None, device: str, threads: int) -> tuple[Engine, Description]:
-    torch = require("torch", "torch", f"running the weights of {folder} (it has no exported graph for this device)")
-    from xlsr.checkpoint.load import load_checkpoint
-    from xlsr.engines.torch import TorchEngine
-    from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
-
-    if threads:
-        torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_checkpoint(folder, language=language)
-    if not isinstance(loaded.network, Wav2Vec2ForCTC):
-        raise CheckpointError(
-            f"{folder} holds a {type(loaded.network).__name__}, an encoder without a CTC head: it has no vocabulary, "
-            "so it cannot transcribe; fine-tune it first (xlsr finetune)"
-        )
-    try:
-        engine = TorchEngine(loaded.network, normalizes=loaded.description.normalizes, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {device} cannot be used: {str(error).partition(chr(10))[0]}") from error
-    return engine, loaded.description
-
-
-class _Heard:
-    """Blocks of samples that are counted as they pass."""
-
-    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
-        self._blocks, self._samples = blocks, 0
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        for block in self._blocks:
-            self._samples += block.size
-            yield block
-
-    @property
-    def duration(self) -> float:
-        """Seconds of all frames so far."""
-        return round(num_frames(self._samples) * FRAME_SECONDS, 3)
+def _merged(channels: Sequence[Transcript], timestamps: Timestamps) -> Transcript:
+    """One transcript of all channels, without times if none were asked for."""
+    merged = merge_channels(channels)
+    return with_timestamps(merged, "none") if timestamps == "none" else merged
 
 
 def _watched(

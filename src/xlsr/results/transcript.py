@@ -1,0 +1,98 @@
+"""The transcript of one recording: its text, its segments, and where they come from. Floor 1.
+
+Plain frozen data; does not know audio, models or decoders. The dictionary form is the one of whisper and WhisperX, with
+more keys (dictionaries.py); its files are written by writers.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlsr.recorded import AudioInfo
+from xlsr.results.dictionaries import (
+    TranscriptDict,
+    audio_from_dict,
+    audio_to_dict,
+    rounded,
+    segment_from_dict,
+    segment_to_dict,
+)
+from xlsr.results.parts import Phone, Segment, Word
+from xlsr.results.writers import format_transcript
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The transcript of one recording.
+
+    Attributes:
+        text: all of it.
+        language: ISO 639-3 where known.
+        segments: in order of time; empty where times were not asked for.
+        duration: of the audio, in seconds.
+        audio: the recording: its name, and what it sounds like.
+        model: name of the model.
+    """
+
+    text: str
+    language: str | None = None
+    segments: tuple[Segment, ...] = ()
+    duration: float = 0.0
+    audio: AudioInfo | None = None
+    model: str | None = None
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The words of all segments."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def phones(self) -> tuple[Phone, ...]:
+        """The phones of all segments."""
+        return tuple(phone for segment in self.segments for phone in segment.phones)
+
+    def to_dict(self) -> TranscriptDict:
+        """Return the transcript as JSON values; numbers have three decimals, and none is NaN or infinite."""
+        return {
+            "text": self.text,
+            "language": self.language,
+            "segments": [segment_to_dict(segment) for segment in self.segments],
+            "duration": rounded(self.duration),
+            "audio": None if self.audio is None else audio_to_dict(self.audio),
+            "model": self.model,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: TranscriptDict) -> Transcript:
+        """Read what `to_dict` wrote, or a dictionary of whisper; keys it does not know are passed over.
+
+        Raises:
+            ValueError: a key that every transcript has is missing.
+        """
+        try:
+            audio = fields.get("audio")
+            return cls(
+                text=fields["text"],
+                language=fields.get("language"),
+                segments=tuple(segment_from_dict(segment) for segment in fields.get("segments", [])),
+                duration=fields.get("duration", 0.0),
+                audio=None if audio is None else audio_from_dict(audio),
+                model=fields.get("model"),
+            )
+        except KeyError as error:
+            raise ValueError(f"the dictionary of a transcript lacks the key {error}") from None
+
+    def write(self, path: Path | str, *, highlight_words: bool = False) -> None:
+        """Write the transcript; the suffix of the path is its format.
+
+        Args:
+            path: of the file.
+            highlight_words: as for `format_transcript`.
+
+        Raises:
+            ValueError: the suffix is none of `OUTPUT_FORMATS`, or the format needs times that are not there.
+        """
+        path = Path(path)
+        text = format_transcript(self, path.suffix.removeprefix(".").lower(), highlight_words=highlight_words)
+        path.write_text(text, encoding="utf-8", newline="\n")
