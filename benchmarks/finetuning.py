@@ -1,14 +1,15 @@
 """Train one small network (the architecture of the recipe `mini`) with xlsr and with transformers' Trainer: updates a second, and the dev WER at the end.
 
     python benchmarks/finetuning.py speed CORPUS [--updates 20 --rounds 3]
-    python benchmarks/finetuning.py wer CORPUS [--updates 5000 --shortest --batch 1]
+    python benchmarks/finetuning.py wer CORPUS --out OUT [--updates 5000 --shortest --batch 2] [--side xlsr|transformers]
 
 CORPUS is a folder with manifest.jsonl (splits train and dev). Both systems start from the same random weights, see the
 same utterances, as many a batch, for as many updates, at the same peak learning rate (our head learns at its own, as our
 recipes can say); the rival in fp32, its default, ours in fp32 or as told. The rival is set up as
 its own example script (run_speech_recognition_ctc.py) is: utterances grouped by length, dynamic padding, linear
 schedule with warm-up, SpecAugment from the same config. `speed` runs the two in turn, several times, and compares
-medians; audio is read beforehand for both. Needs: pip install transformers accelerate jiwer
+medians; audio is read beforehand for both. `wer` goes on in OUT where it was stopped, and does nothing twice; with --side
+it trains one of the two. Needs: pip install transformers accelerate jiwer
 """
 
 from __future__ import annotations
@@ -94,12 +95,12 @@ def ours(train: Path, dev: Path, start: Path, out: Path, updates: int, batch: in
     overrides = {
         "data.train": str(train), "data.dev": str(dev), "data.batch_seconds": equal_batches(train, batch), "model.start": str(start),
         "optim.lr": PEAK_LR, "optim.head_lr": HEAD_LR, "optim.updates": updates, "optim.warmup": WARMUP, "optim.weight_decay": 0.0,
-        "run.eval_every": updates, "run.log_every": max(updates // 20, 1), "run.device": "cpu",
+        "run.eval_every": updates, "run.save_every": 250, "run.log_every": max(updates // 20, 1), "run.device": "cpu",
         "run.precision": precision,
     }  # fmt: skip
     recipe = out.with_suffix(".toml")
     recipe.write_text("")
-    result = xlsr.finetune(recipe, out, overrides=overrides)
+    result = xlsr.finetune(recipe, out, overrides=overrides, resume=bool(list(out.glob("state-*"))))
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     speeds = [row["updates_per_second"] for row in rows if "updates_per_second" in row]
     audio = [row["audio_seconds_per_second"] for row in rows if "audio_seconds_per_second" in row]
@@ -158,11 +159,11 @@ def rival(
     arguments = TrainingArguments(
         output_dir=str(out), max_steps=updates, per_device_train_batch_size=batch, learning_rate=PEAK_LR,
         warmup_steps=int(WARMUP * updates), lr_scheduler_type="linear", train_sampling_strategy="group_by_length",
-        length_column_name="length", save_strategy="no", report_to=[], use_cpu=True, logging_steps=max(updates // 20, 1),
+        length_column_name="length", save_steps=250, save_total_limit=1, save_strategy="steps" if score else "no", report_to=[], use_cpu=True, logging_steps=max(updates // 20, 1),
         disable_tqdm=True, seed=0, remove_unused_columns=False,
     )  # fmt: skip
     trainer = _Clock(model=model, args=arguments, train_dataset=rows, data_collator=collate, processing_class=extractor)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=bool(list(out.glob("checkpoint-*"))))
     steps = np.diff(trainer.moments)
     seconds = batch * float(np.mean([row["length"] for row in rows.rows])) / 16_000
     figures = {"updates_per_second": 1 / float(np.mean(steps)), "x_real_time": seconds / float(np.mean(steps))}
@@ -190,6 +191,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2, help="utterances of the rival's; ours hold as much audio")
     parser.add_argument("--updates", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--side", choices=["xlsr", "transformers"], help="train one of the two only")
     parser.add_argument("--precision", default="fp32", help="of ours; the rival has fp32, its default")
     parser.add_argument("--out", type=Path, default=Path(tempfile.mkdtemp()))
     arguments = parser.parse_args()
@@ -198,11 +200,17 @@ def main() -> None:
     train, dev = fixed_hour(arguments.corpus, arguments.out, arguments.hours, shortest=arguments.shortest)
     start = start_model(train, arguments.out / "start")
     if arguments.question == "wer":
-        mine = ours(train, dev, start, arguments.out / "xlsr", arguments.updates, arguments.batch, arguments.precision)
-        print(json.dumps(mine), flush=True)
-        theirs = rival(train, dev, start, arguments.out / "transformers", arguments.updates, arguments.batch)
-        found = {"xlsr": mine, "transformers": theirs}
-        print(json.dumps(found, indent=2))
+        amount = (arguments.updates, arguments.batch)
+        sides = {
+            "xlsr": lambda out: ours(train, dev, start, out, *amount, arguments.precision),
+            "transformers": lambda out: rival(train, dev, start, out, *amount),
+        }
+        for side, trained in sides.items():
+            figures = arguments.out / f"{side}.json"
+            if not figures.exists() and arguments.side in (None, side):
+                figures.write_text(json.dumps(trained(arguments.out / side)))
+            if figures.exists():
+                print(side, figures.read_text(), flush=True)
         return
     rounds = []
     short = read_manifest(dev)[:2]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import LCSseq
 
 LogProbs = NDArray[np.float32]
 
@@ -19,6 +20,7 @@ LogProbs = NDArray[np.float32]
 # triangle prefers sparse speech to a short pause, and loses words in the tests.
 _DECAY_FRAMES = 3.0
 _REACH_FRAMES = 25
+_DRIFT_FRAMES = 10  # no farther apart do two windows place one token
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ def find_seam(left: LogProbs, right: LogProbs, blank_id: int) -> int:
     """Return the frame from which on the right of two readings of the same audio is taken.
 
     It is the middle of a stretch in which both agree and both are sure of silence: where the frames' disagreement
-    (total variation, 0 to 1) plus their chance of sound is least, the nearest frames counting most. A token that the
-    two place a few frames apart thus falls on one side for both. Only the middle half is searched, as both windows know
+    (total variation, 0 to 1) plus their chance of sound is least, the nearest frames counting most. A token that both
+    heard lies on one side of it for both, though they may place it some frames apart: their best paths are matched
+    token by token, and no seam lies between the two places. Only the middle half is searched, as both windows know
     little near their edges.
 
     Args:
@@ -62,7 +65,28 @@ def find_seam(left: LogProbs, right: LogProbs, blank_id: int) -> int:
     weights = np.exp(-np.abs(np.arange(-reach, reach + 1)) / _DECAY_FRAMES)
     cost = np.convolve(np.pad(sounds + differs, reach, mode="edge"), weights, mode="valid")
     margin = len(left) // 4
-    return margin + int(np.argmin(cost[margin : len(left) - margin]))
+    middle = slice(margin, len(left) - margin)
+    return margin + int(np.argmin(cost[middle] + 1e3 * _parted(left[middle], right[middle], blank_id)))
+
+
+def _parted(left: LogProbs, right: LogProbs, blank_id: int) -> NDArray[np.bool_]:
+    """Return at which frames a seam would lie between the two places of a token that both heard: (frames,)."""
+    (places, tokens), (other_places, other_tokens) = _tokens(left, blank_id), _tokens(right, blank_id)
+    parted = np.zeros(len(left), np.bool_)
+    for match in LCSseq.opcodes(tokens, other_tokens):
+        if match.tag == "equal":
+            pairs = zip(places[match.src_start : match.src_end], other_places[match.dest_start :], strict=False)
+            for first, last in map(sorted, pairs):
+                if last - first <= _DRIFT_FRAMES:  # else they are two that only spell alike
+                    parted[first + 1 : last + 1] = True
+    return parted
+
+
+def _tokens(log_probs: LogProbs, blank_id: int) -> tuple[list[int], list[int]]:
+    """Return where the tokens of the best path begin, and their ids."""
+    ids = log_probs.argmax(axis=1)
+    places = np.flatnonzero((ids != blank_id) & (np.diff(ids, prepend=blank_id) != 0))
+    return places.tolist(), ids[places].tolist()
 
 
 def stitch(parts: Iterable[Stretch], blank_id: int) -> Iterator[Stretch]:
