@@ -14,6 +14,7 @@ from tests.decoding.ngram.test_lookup import GAPS, SMALL, written
 from xlsr.decoding.ngram import NGram
 from xlsr.decoding.ngram.binary import _quantized, write_binary
 from xlsr.decoding.ngram.build import build_lm
+from xlsr.decoding.ngram.lookup import score_ids
 from xlsr.decoding.ngram.score import score_lm
 from xlsr.errors import LanguageModelError
 
@@ -41,6 +42,14 @@ def test_a_mapped_file_is_not_changed_by_what_is_done_to_the_arrays(model, tmp_p
     again = NGram.load(tmp_path / "lm.ngram")
     again.arrays.log_prob[:] = 0
     assert (tmp_path / "lm.ngram").read_bytes() == before
+
+
+def test_a_mapped_model_needs_no_compilation_of_its_own(model, tmp_path) -> None:
+    scores(model)
+    compiled = len(score_ids.signatures)
+    model.save(tmp_path / "lm.ngram")
+    scores(NGram.load(tmp_path / "lm.ngram"))
+    assert len(score_ids.signatures) == compiled
 
 
 def test_quantised_values_hardly_change_a_perplexity(corpora, tmp_path) -> None:

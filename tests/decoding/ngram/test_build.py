@@ -1,7 +1,6 @@
 """`build_lm` and `score_lm`: texts, vocabularies, options, files that are refused, and the command line."""
 
 import gzip
-import io
 import math
 import os
 import subprocess
@@ -61,11 +60,11 @@ def test_characters_have_a_symbol_for_the_space(text, tmp_path) -> None:
 def test_gzipped_texts_and_stdin_are_read(text, tmp_path, monkeypatch) -> None:
     packed = tmp_path / "text.gz"
     packed.write_bytes(gzip.compress(TEXT.encode()))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
-    tables = []
-    for source in (text, packed, "-"):
-        tables.append(build_lm([source], tmp_path / "lm.arpa").found)
-    assert tables[0] == tables[1] == tables[2]
+    with text.open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        found = [build_lm([source], tmp_path / "lm.arpa").found for source in (text, packed, "-")]
+        assert stdin.buffer.read() == b"", "open, and read to its end"
+    assert found[0] == found[1] == found[2]
     assert build_lm([text, packed], tmp_path / "lm.arpa").sentences == 6
 
 

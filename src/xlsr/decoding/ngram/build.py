@@ -117,7 +117,7 @@ def build_lm(
     words = None if vocabulary is None else _read_vocabulary(vocabulary, normalization)
     for path in texts:
         if str(path) != STDIN:
-            Path(path).open("rb").close()  # all are there before work begins
+            Path(path).stat()  # all are there before work begins
     memory = memory_mib << 20
     with Corpus(memory // 4) as corpus:
         for path in texts:

@@ -44,7 +44,7 @@ class NGramArrays(NamedTuple):
 
 @compiled
 def find_child(arrays: NGramArrays, node: int, word: int) -> int:
-    """Return the node of the n-gram of `node` followed by `word`, or -1 where it is not in the model."""
+    """Return the node of the n-gram of `node` followed by `word`, an id of the model, or -1 where there is none."""
     if node == 0:
         return int(word) + 1
     slots = arrays.slots

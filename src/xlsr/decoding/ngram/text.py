@@ -6,6 +6,7 @@ A line is a sentence. The ids of a text too large for memory wait in a temporary
 from __future__ import annotations
 
 import gzip
+import io
 import sys
 import tempfile
 import zlib
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 
@@ -84,18 +85,15 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[BinaryIO | gzip.GzipFile]:
-    if str(path) == STDIN:
-        yield sys.stdin.buffer
-        return
-    with Path(path).open("rb") as file:
-        packed = file.read(len(_GZIP)) == _GZIP
-        file.seek(0)
-        if not packed:
+def _opened(path: str | Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """Open a text; pipes cannot go back, so the first bytes are looked at and stay."""
+    stdin = str(path) == STDIN
+    with open(sys.stdin.fileno() if stdin else path, "rb", closefd=not stdin) as file:
+        if file.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
             yield file
             return
-        with gzip.GzipFile(fileobj=file) as opened:
-            yield opened
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked
 
 
 class Corpus:
