@@ -113,7 +113,7 @@ def test_phones_are_hotwords_too() -> None:
 
 
 def test_hotwords_that_cannot_be_heard_are_refused() -> None:
-    with pytest.raises(LexiconError, match="'xyz'.*leave them out"):
+    with pytest.raises(LexiconError, match=r"'xyz'.*leave them out"):
         BeamSearchDecoder(LETTERS, BeamOptions(hotwords=("ab", "xyz")))
     with pytest.raises(ValueError, match="a hotword is empty"):
         BeamSearchDecoder(LETTERS, BeamOptions(hotwords=(" ",)))

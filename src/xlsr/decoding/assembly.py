@@ -136,8 +136,10 @@ class _WordScores:
         """Return the id of each word, written as it is, else in lower or upper case: (words,) int32."""
         if self._lm is None or self._lm.unit == "char":
             return np.zeros(len(words), np.int32)
-        written = (known(word, self._lm) for word in words)
-        return np.array([self.unknown if word is None else self._lm.id_of(word) for word in written], np.int32)
+        ids = np.array([self._lm.id_of(word) for word in words], np.int32)
+        for place in np.flatnonzero(ids == self.unknown).tolist():
+            ids[place] = self._lm.id_of(known(words[place], self._lm) or words[place])
+        return ids
 
     def of(self, ids: Ints) -> Floats:
         """Return the weighted log-probability of each word without a history: (words,) float32."""

@@ -1,8 +1,8 @@
 """Hotwords as an automaton: each token of one is worth a bonus, which is taken back where the hotword is not finished.
 
 The automaton is Aho and Corasick's over whole words: where a hotword breaks off, the longest end of what was heard that
-begins another one goes on. A word that two hotwords share counts once. Knows tokens and ends of words as numbers, symbols
-in short; not how a word is spelt (`lexicon`), nor paths and frames (`search`).
+begins another one goes on. A word that two hotwords share counts once. Knows tokens and ends of words as numbers,
+symbols in short; not how a word is spelt (`lexicon`), nor paths and frames (`search`).
 
 Source: Aho and Corasick 1975; the bonus that is taken back: Zhao et al. 2019.
 """

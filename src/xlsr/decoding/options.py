@@ -28,8 +28,9 @@ class BeamOptions:
         beam_threshold: prefixes so far below the best are dropped.
         lm_weight: factor of the language model's log-probabilities.
         word_score: added for each word.
-        unk_score: added for each word outside the lexicon, or outside a model of words where there is no lexicon, and as
-            much again for every six tokens beyond its first six; -inf forbids them. None: -inf with a lexicon, else -10.
+        unk_score: added for each word outside the lexicon, or outside a model of words where there is no lexicon, and
+            as much again for every six tokens beyond its first six; -inf forbids them. None: -inf with a lexicon, else
+            -10.
         sil_score: added for each frame of the word delimiter.
         log_add: add up the paths of a hypothesis; False: take the best one.
         hotwords: words or phrases to listen for, also such that lexicon and model do not know; phones of a phone model

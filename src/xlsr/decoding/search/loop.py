@@ -42,7 +42,7 @@ def search(emissions: Floats, model: Model, rules: Rules, nbest: int) -> tuple[N
     size, vocab = rules.beam_size, emissions.shape[1]
     beams, spare = np.zeros(size, PREFIX), np.zeros(size, PREFIX)
     trace = np.zeros((max(4096, 4 * size), 2), np.int32)
-    room = max(4 * size, size + rules.branching) + 1
+    room = max(min(1024, size * (rules.branching + 1)), 4 * size, size + rules.branching) + 1
     order = np.zeros(room, np.int32)
     frame = Frame(
         np.zeros(room, PREFIX), np.zeros(_power_of_two(2 * room), np.int32), np.zeros(1, np.int64), np.zeros(1),
