@@ -8,6 +8,7 @@ import pytest
 import xlsr
 from xlsr import cli
 from xlsr.data.corpora.layouts import Layout
+from xlsr.decoding.ngram.model import Unit
 from xlsr.metrics import Key
 from xlsr.recognizer import EngineName, Recognizer
 from xlsr.results import OUTPUT_FORMATS, Timestamps
@@ -29,6 +30,9 @@ def defaults(function) -> dict[str, object]:
         (cli.evaluation.evaluate, [xlsr.load_model, xlsr.evaluate]),
         (cli.checkpoints.export, [xlsr.export_model]),
         (cli.corpora.prepare, [xlsr.prepare]),
+        (cli.language_models.build, [xlsr.build_lm]),
+        (cli.language_models.score, [xlsr.score_lm]),
+        (cli.language_models.convert, [xlsr.NGram.save]),
         (cli.checkpoints.info, [xlsr.info]),
         (cli.checkpoints.import_model, [xlsr.import_model]),
     ],
@@ -48,6 +52,7 @@ def test_choices_are_the_same() -> None:
     assert typing.get_args(cli.evaluation.Key) == typing.get_args(Key)
     assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
     assert typing.get_args(cli.corpora.Layout) == typing.get_args(Layout)
+    assert typing.get_args(cli.language_models.Unit) == typing.get_args(Unit)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +69,11 @@ def test_choices_are_the_same() -> None:
         "doctor",
         "codes",
         "probe-features",
+        "lm build",
+        "lm score",
+        "lm convert",
     ],
 )
 def test_every_verb_explains_itself(verb: str, capsys) -> None:
-    cli.app([verb, "--help"], result_action="return_value")
+    cli.app([*verb.split(), "--help"], result_action="return_value")
     assert "Usage" in capsys.readouterr().out

@@ -42,6 +42,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
         "analysis.codes",
         "analysis.probing",
         "decoding.greedy",
+        "decoding.ngram.build",
         "data.augment",
         "data.doctor",
         "cli",

@@ -26,6 +26,9 @@ _HOMES = {
     "Tokenizer": "xlsr.tokenizer",
     "Wav2Vec2Config": "xlsr.config",
     "XlsrError": "xlsr.errors",
+    "NGram": "xlsr.decoding.ngram",
+    "build_lm": "xlsr.decoding.ngram.build",
+    "score_lm": "xlsr.decoding.ngram.score",
     "wer": "xlsr.metrics",
     "cer": "xlsr.metrics",
     "prepare": "xlsr.data.prepare",
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
     from xlsr.data.manifest import read_manifest as read_manifest
     from xlsr.data.manifest import write_manifest as write_manifest
     from xlsr.data.prepare import prepare as prepare
+    from xlsr.decoding.ngram import NGram as NGram
+    from xlsr.decoding.ngram.build import build_lm as build_lm
+    from xlsr.decoding.ngram.score import score_lm as score_lm
     from xlsr.errors import XlsrError as XlsrError
     from xlsr.evaluation import evaluate as evaluate
     from xlsr.export.graph import export_model as export_model

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
-_APOSTROPHES = "'’ʼ"
+_APOSTROPHES = re.compile("['’ʼ]")
+
+
+class _Spaces(dict[int, str]):
+    """Characters to what stands for them without punctuation; each category is looked up once."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        self[code] = " " if letter != "'" and unicodedata.category(letter)[0] in "PS" else letter
+        return self[code]
+
+
+_SPACES = _Spaces()
 
 
 def normalize_text(text: str, *, lowercase: bool = True, drop_punctuation: bool = False) -> str:
@@ -15,7 +28,7 @@ def normalize_text(text: str, *, lowercase: bool = True, drop_punctuation: bool 
     """
     text = unicodedata.normalize("NFC", text)
     if drop_punctuation:
-        text = "".join(_without_punctuation(text, place) for place in range(len(text)))
+        text = _APOSTROPHES.sub(_apostrophe, text).translate(_SPACES)
     text = " ".join(text.split())
     return text.lower() if lowercase else text
 
@@ -31,8 +44,8 @@ def describe_scoring(*, lowercase: bool, drop_punctuation: bool) -> str:
     )
 
 
-def _without_punctuation(text: str, place: int) -> str:
-    letter = text[place]
-    if letter in _APOSTROPHES and text[:place][-1:].isalpha() and text[place + 1 :][:1].isalpha():
+def _apostrophe(found: re.Match[str]) -> str:
+    text, place = found.string, found.start()
+    if text[max(place - 1, 0) : place].isalpha() and text[place + 1 : place + 2].isalpha():
         return "'"
-    return " " if unicodedata.category(letter)[0] in "PS" else letter
+    return found[0] if found[0].isalpha() else " "  # ʼ is a letter where it is no apostrophe

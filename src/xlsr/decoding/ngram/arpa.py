@@ -19,45 +19,56 @@ from typing import BinaryIO, NoReturn
 
 import numpy as np
 
-from xlsr.decoding.ngram.model import BEGIN, END, UNKNOWN, NGram, Unit, infer_unit
-from xlsr.decoding.ngram.trie import Level, RepeatedNGramError, build_trie
+from xlsr.decoding.ngram.model import BEGIN, END, MAX_ORDER, UNKNOWN, NGram, Unit, infer_unit
+from xlsr.decoding.ngram.trie import Level, RepeatedNGramError, build_trie, parents_and_words
 from xlsr.errors import LanguageModelError
 
 LN10 = math.log(10.0)
 _KENLM = b"mmap lm http://kheafield.com/code format version"
 _GZIP = b"\x1f\x8b"
 _NO_UNKNOWN = -100.0  # log10 of <unk> where a file has none, as KenLM has it
-_MAX_ORDER = 20
-_MAX_LINE_BYTES = 1 << 16
 _MAX_NODES = 2**31 - 2  # nodes are int32
 _MAX_EXPANSION, _FREE_BYTES = 100, 1 << 20  # of a gzip file; real ones unfold to 3-10 times their size
-_CHUNK_LINES = 1 << 15
+_BLOCK_BYTES = 1 << 20  # and of a line
+_CHUNK_LINES = 1 << 10  # what fits into a cache is parsed twice as fast
 _UNIT = "unit: "
 
 
 class _Lines:
-    """The lines of a file, counted, without their ends."""
+    """The lines of a file; the number of the last one that was taken is known."""
 
     def __init__(self, file: BinaryIO | gzip.GzipFile, path: Path, limit: int) -> None:
         self.path, self.number = path, 0
         self._file, self._left = file, limit
+        self._waiting, self._taken = list[bytes](), 0
+        self._rest = b""
 
-    def __iter__(self) -> Iterator[bytes]:
-        while line := self._file.readline(_MAX_LINE_BYTES):
-            self.number += 1
-            self._left -= len(line)
-            if len(line) == _MAX_LINE_BYTES:
-                self.fail(f"is longer than {_MAX_LINE_BYTES} bytes")
-            if self._left < 0:
-                self.fail(f"is more than {_MAX_EXPANSION} times as far as a file of this size unfolds")
-            yield line.rstrip(b"\r\n")
+    def take(self, wanted: int) -> list[bytes]:
+        """Return so many lines, fewer only at the end of the file."""
+        while len(self._waiting) - self._taken < wanted and (data := self._file.read(_BLOCK_BYTES)):
+            self._left -= len(data)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._waiting = self._waiting[self._taken :] + lines
+            self._taken = 0
+            if self._left < 0 or len(self._rest) > _BLOCK_BYTES:
+                self.number += len(self._waiting)
+                self.fail(f"or the next has more than {_BLOCK_BYTES} bytes, or this gzip file unfolds without end")
+        if len(self._waiting) - self._taken < wanted and self._rest:
+            self._waiting.append(self._rest)
+            self._rest = b""
+        lines = self._waiting[self._taken : self._taken + wanted]
+        self._taken += len(lines)
+        self.number += len(lines)
+        return lines
 
     def next(self, wanted: str) -> bytes:
-        for line in self:
-            return line
+        """Return the next line without white space at its ends."""
+        for line in self.take(1):
+            return line.strip()
         raise LanguageModelError(f"{self.path} ends after line {self.number}; wanted {wanted}: it is cut off")
 
     def fail(self, problem: str, number: int | None = None) -> NoReturn:
+        """Raise the error of a line, by default of the last one."""
         raise LanguageModelError(f"{self.path}, line {number or self.number}, {problem}")
 
 
@@ -116,24 +127,20 @@ def _read(lines: _Lines, unit: Unit | None) -> NGram:
 
 def _read_header(lines: _Lines) -> tuple[list[str], list[int]]:
     comment: list[str] = []
-    for line in lines:
-        if line.strip() == b"\\data\\":
-            break
+    while (taken := lines.take(1)) and (line := taken[0].strip()) != b"\\data\\":
         if line.startswith(b"#"):
             comment.append(line[1:].decode("utf-8", "replace").strip())
-    else:
-        raise LanguageModelError(f"{lines.path} is no ARPA file: none of its {lines.number} lines is \\data\\")
+    if not taken:
+        raise LanguageModelError(f"{lines.path} is no ARPA file: none of its {lines.number} lines is `\\data\\`")
     counts: list[int] = []
-    for line in lines:
-        if not line.strip():
-            break
+    while line := lines.next("an empty line after the counts"):
         name, _, number = line.decode("utf-8", "replace").partition("=")
         wanted = f"ngram {len(counts) + 1}"
         if " ".join(name.split()) != wanted or not number.strip().isdecimal():
             lines.fail(f"is {_shown(line)}; wanted `{wanted}=COUNT`, or an empty line after the last order")
         counts.append(int(number))
-    if not 1 <= len(counts) <= _MAX_ORDER:
-        lines.fail(f"ends the list of {len(counts)} orders; wanted 1 to {_MAX_ORDER}")
+    if not 1 <= len(counts) <= MAX_ORDER:
+        lines.fail(f"ends the list of {len(counts)} orders; wanted 1 to {MAX_ORDER}")
     if not 1 <= sum(counts) <= _MAX_NODES:
         lines.fail(f"ends a list of {sum(counts)} n-grams; wanted 1 to {_MAX_NODES}")
     return comment, counts
@@ -142,35 +149,34 @@ def _read_header(lines: _Lines) -> tuple[list[str], list[int]]:
 def _skip_to(lines: _Lines, wanted: str) -> None:
     line = b""
     while not line:
-        line = lines.next(f"`{wanted}`").strip()
+        line = lines.next(f"`{wanted}`")
     if line != wanted.encode():
         lines.fail(f"is {_shown(line)}; wanted `{wanted}`: there are more lines than the counts at the top say")
 
 
 def _read_section(lines: _Lines, order: int, count: int, ids: dict[bytes, int]) -> Level:
     """Read the n-grams of one order; those of the first are the words, and get their ids here."""
-    parts = [(np.zeros((0, order), np.int32), np.zeros(0), np.zeros(0))]
+    parts = [(np.zeros((0, order), np.int32), np.zeros((2, 0)))]
     for begun in range(0, count, _CHUNK_LINES):
-        start = lines.number + 1
-        wanted = min(_CHUNK_LINES, count - begun)
-        rows = [line.split() for line in itertools.islice(lines, wanted)]
-        if len(rows) < wanted:
-            lines.next(f"{count} {order}-grams, of which {begun + len(rows)} are there")
+        start, wanted = lines.number + 1, min(_CHUNK_LINES, count - begun)
+        rows = [line.split() for line in lines.take(wanted)]
         if order == 1:
             _take_words(lines, rows, start, ids)
         try:
-            found = np.array([[ids[word] for word in row[1 : order + 1]] for row in rows], np.int32)
-            log10 = np.array([float(row[0]) for row in rows])
-            backoff = np.array([float(row[order + 1]) if len(row) > order + 1 else 0.0 for row in rows])
-            usable = found.shape[1] == order and (log10 <= 0).all() and np.isfinite(log10 + backoff).all()
-            usable &= max(map(len, rows)) <= order + 2
-        except (ValueError, KeyError, IndexError):
+            first, *columns, last = itertools.zip_longest(*rows, [b""] * (order + 2), fillvalue=b"0")
+            words = np.array([[*map(ids.__getitem__, column[:-1])] for column in columns], np.int32).T
+            values = np.array([[*map(float, column[:-1])] for column in (first, last)])
+            usable = len(columns) == order and bool(np.isfinite(values).all() and (values[0] <= 0).all())
+        except (ValueError, KeyError):
             usable = False
-        if not usable:
+        if not usable or min(map(len, rows), default=order + 1) <= order:
             _explain(lines, rows, start, order, ids)
-        parts.append((found, log10, backoff))
-    words, log10, backoff = map(np.concatenate, zip(*parts, strict=True))
-    return Level(words, (log10 * LN10).astype(np.float32), (backoff * LN10).astype(np.float32))
+        if len(rows) < wanted:
+            lines.next(f"{count} {order}-grams, of which {begun + len(rows)} are there")
+        parts.append((words, values))
+    log10, backoff = np.concatenate([values for _, values in parts], axis=1) * LN10
+    words = np.concatenate([words for words, _ in parts])
+    return Level(words, log10.astype(np.float32), backoff.astype(np.float32))
 
 
 def _explain(lines: _Lines, rows: list[list[bytes]], start: int, order: int, ids: dict[bytes, int]) -> NoReturn:
@@ -222,3 +228,33 @@ def _with_unknown(level: Level) -> Level:
 
 def _shown(text: bytes) -> str:
     return repr(text[:60].decode("utf-8", "backslashreplace"))
+
+
+def write_arpa(model: NGram, path: Path) -> None:
+    """Write an ARPA file, gzipped if its name ends in .gz; the unit and the comment stand in lines before \\data\\."""
+    with gzip.open(path, "wt", 6, "utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8") as file:
+        file.writelines(f"# {line}\n" for line in model.comment.splitlines())
+        file.write("\\data\\\n")
+        file.writelines(f"ngram {order}={count}\n" for order, count in enumerate(model.counts, 1))
+        for order, lines in enumerate(_sections(model), 1):
+            file.write(f"\n\\{order}-grams:\n")
+            file.writelines(lines)
+        file.write("\n\\end\\\n")
+
+
+def _sections(model: NGram) -> Iterator[Iterator[str]]:
+    """Yield the lines of each order."""
+    parents, words = parents_and_words(model.arrays)
+    log10, backoff = (values / np.float64(LN10) + 0.0 for values in (model.arrays.log_prob, model.arrays.backoff))
+    start, texts = 0, [""]  # of the order before
+    for order, count in enumerate(model.counts, 1):
+        first, stop = start + len(texts), start + len(texts) + count
+        before = [texts[parent] for parent in (parents[first:stop] - start).tolist()]
+        last = [model.words[word] for word in words[first:stop].tolist()]
+        texts = [f"{history} {word}" for history, word in zip(before, last, strict=True)] if order > 1 else last
+        columns = [log10[first:stop].tolist(), texts]
+        if order < model.order:
+            yield map("%.7g\t%s\t%.7g\n".__mod__, zip(*columns, backoff[first:stop].tolist(), strict=True))
+        else:
+            yield map("%.7g\t%s\n".__mod__, zip(*columns, strict=True))
+        start = first

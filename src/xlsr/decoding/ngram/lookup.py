@@ -79,12 +79,22 @@ def advance(arrays: NGramArrays, state: int, word: int) -> tuple[float, int]:
 
 
 @compiled
-def score_ids(arrays: NGramArrays, state: int, ids: Int32) -> tuple[Float32, int]:
-    """Return the log-probability of each word of a sequence, and the state behind the last."""
+def score_ids(arrays: NGramArrays, start: int, ids: Int32, end: int) -> Float32:
+    """Return the natural log-probability of each word of one sentence after the other.
+
+    Args:
+        arrays: of the model.
+        start: state before the first word, and again behind each `end`.
+        ids: (words,) int32.
+        end: id of </s>.
+    """
     scores = np.empty(len(ids), np.float32)
+    state = int(start)
     for place in range(len(ids)):
         scores[place], state = advance(arrays, state, ids[place])
-    return scores, state
+        if ids[place] == end:
+            state = int(start)
+    return scores
 
 
 @compiled

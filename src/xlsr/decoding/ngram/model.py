@@ -14,9 +14,12 @@ from typing import Literal
 import numpy as np
 
 from xlsr.decoding.ngram.lookup import Float32, NGramArrays, score_ids
+from xlsr.errors import LanguageModelError
 
 Unit = Literal["word", "char"]
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+SPECIALS = (UNKNOWN, BEGIN, END)
+MAX_ORDER = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,23 +90,58 @@ class NGram:
     def word_scores(self, words: Iterable[str], *, bos: bool = True, eos: bool = True) -> Float32:
         """Return the natural log-probability of each word, and of </s> if asked, as (words,) float32."""
         ids = np.array([*map(self.id_of, words), *([self.end_id] if eos else [])], np.int32)
-        scores, _ = score_ids(self.arrays, self.start if bos else self.empty, ids)
-        return scores
+        return score_ids(self.arrays, self.start if bos else self.empty, ids, self.end_id)
 
     @staticmethod
     def load(path: str | Path, *, unit: Unit | None = None) -> NGram:
-        """Read an ARPA file, plain or gzipped, or a memory-mapped `.ngram`; the content decides which.
+        """Read an ARPA file, plain or gzipped, or a `.ngram` file; the content decides which.
 
         Args:
             path: the file.
             unit: of its words; None: as the file says, else `char` if no word has two characters.
 
         Raises:
-            LanguageModelError: the file is damaged, of another kind, or a KenLM binary.
+            LanguageModelError: the file is damaged, of another kind, or a binary of KenLM.
         """
-        from xlsr.decoding.ngram.arpa import read_arpa
+        from xlsr.decoding.ngram import arpa, binary
 
-        return read_arpa(Path(path), unit=unit)
+        path = Path(path)
+        with path.open("rb") as file:
+            ours = file.read(len(binary.MAGIC)) == binary.MAGIC
+        return binary.read_binary(path, unit=unit) if ours else arpa.read_arpa(path, unit=unit)
+
+    def save(self, path: str | Path, *, quantize: bool = False) -> None:
+        """Write the model as its suffix says: `.arpa`, `.arpa.gz`, or `.ngram`, which loads at once.
+
+        Args:
+            path: the file.
+            quantize: write a `.ngram` of three to five bytes an n-gram: each probability becomes the nearest of 256 of
+                its order.
+
+        Raises:
+            LanguageModelError: another suffix, or `quantize` with an ARPA file.
+        """
+        from xlsr.decoding.ngram import arpa, binary
+
+        path = Path(path)
+        check_suffix(path, quantize=quantize)
+        part = path.with_name(f".{path.name}")  # a model that was not written to its end has not its name
+        try:
+            if path.suffix == ".ngram":
+                binary.write_binary(self, part, quantize=quantize)
+            else:
+                arpa.write_arpa(self, part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def check_suffix(path: Path, *, quantize: bool) -> None:
+    """Raise LanguageModelError unless a model can be written under this name."""
+    if path.suffix != ".ngram" and not path.name.endswith((".arpa", ".arpa.gz")):
+        raise LanguageModelError(f"{path.name} is no name for a language model; wanted .arpa, .arpa.gz or .ngram")
+    if quantize and path.suffix != ".ngram":
+        raise LanguageModelError(f"{path.name} cannot hold quantised values; name it .ngram")
 
 
 def infer_unit(words: Sequence[str]) -> Unit:

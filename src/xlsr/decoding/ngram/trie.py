@@ -54,7 +54,7 @@ def build_trie(levels: Sequence[Level]) -> tuple[NGramArrays, tuple[int, ...]]:
         RepeatedNGramError: an n-gram is there twice.
     """
     levels = list(levels)
-    arrays = _empty_trie([len(level.log_prob) for level in levels])
+    arrays = empty_trie([len(level.log_prob) for level in levels])
     first = 1
     for order, level in enumerate(levels, 1):
         parents = find_prefixes(arrays, level.words)
@@ -97,7 +97,8 @@ def parents_and_words(arrays: NGramArrays) -> tuple[Int32, Int32]:
     return parents, words
 
 
-def _empty_trie(counts: Sequence[int]) -> NGramArrays:
+def empty_trie(counts: Sequence[int]) -> NGramArrays:
+    """Return room for so many n-grams of each order, and the root."""
     nodes = 1 + sum(counts)
     size = 1 << max(3, (2 * sum(counts[1:]) - 1).bit_length())  # half full at most: a miss takes 2.5 looks
     arrays = NGramArrays(

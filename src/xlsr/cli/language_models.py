@@ -1,0 +1,124 @@
+"""Verbs that make, measure and convert language models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from xlsr.cli.app import app, usage
+
+Unit = Literal["word", "char"]
+
+lm = App(name="lm", help="Make n-gram language models and score texts with them.")
+app.command(lm)
+
+
+@lm.command
+def build(
+    *paths: Annotated[Path, Parameter(name="TEXT... OUT")],
+    order: int = 3,
+    unit: Unit = "word",
+    prune: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
+    prune_entropy: float = 0.0,
+    vocabulary: Path | None = None,
+    vocab_size: int | None = None,
+    lowercase: Annotated[bool, Parameter(negative="--keep_case")] = True,
+    drop_punctuation: Annotated[bool, Parameter(negative="--keep_punctuation")] = True,
+    space: str = "|",
+    quantize: bool = False,
+    memory_mib: int = 1024,
+) -> int:
+    """Estimate an n-gram language model from texts, one sentence a line: interpolated modified Kneser-Ney.
+
+    Args:
+        paths: the texts, plain or gzipped, - for stdin; then the model: .arpa, .arpa.gz, or .ngram, which loads at
+            once.
+        order: length of the longest n-grams.
+        unit: word, or char for models of characters.
+        prune: for orders 1, 2, ..., leave out n-grams that occur so often or less, as 0 0 1; the last is for all above.
+        prune_entropy: leave out n-grams whose loss raises the perplexity by less than this share, such as 1e-7.
+        vocabulary: a file with a word at the start of each line, such as a lexicon; all others become the unknown word.
+        vocab_size: keep so many words, the commonest; all others become the unknown word.
+        lowercase: count words in lower case.
+        drop_punctuation: count words without punctuation and symbols.
+        space: the symbol of the space in a model of characters.
+        quantize: write a .ngram of three to five bytes an n-gram.
+        memory_mib: for counting; what does not fit waits in temporary files.
+    """
+    from xlsr.decoding.ngram.build import build_lm
+
+    if len(paths) < 2:
+        return usage(f"lm build got {len(paths)} files; wanted at least one text, then the model to write")
+    *texts, out = paths
+    report = build_lm(
+        [_text(path) for path in texts],
+        out,
+        order=order,
+        unit=unit,
+        prune=prune,
+        prune_entropy=prune_entropy,
+        vocabulary=vocabulary,
+        vocab_size=vocab_size,
+        lowercase=lowercase,
+        drop_punctuation=drop_punctuation,
+        space=space,
+        quantize=quantize,
+        memory_mib=memory_mib,
+    )
+    print(report)
+    return 0
+
+
+@lm.command
+def score(
+    model: Path,
+    /,
+    *texts: Path,
+    sentences: bool = False,
+    lowercase: Annotated[bool, Parameter(negative="--keep_case")] = True,
+    drop_punctuation: Annotated[bool, Parameter(negative="--keep_punctuation")] = True,
+    space: str = "|",
+) -> int:
+    """Score texts under a language model: log10 probability, perplexity with unknown words and without.
+
+    Args:
+        model: .arpa, .arpa.gz or .ngram.
+        texts: one sentence a line, plain or gzipped; - for stdin.
+        sentences: print a line for each sentence first: log10 probability, tokens, unknown ones.
+        lowercase: score words in lower case.
+        drop_punctuation: score words without punctuation and symbols.
+        space: the symbol of the space in a model of characters.
+    """
+    from xlsr.decoding.ngram.score import score_lm
+
+    if not texts:
+        return usage("lm score got no text; wanted files, or - for stdin")
+    found = score_lm(
+        model, [_text(path) for path in texts], lowercase=lowercase, drop_punctuation=drop_punctuation, space=space
+    )
+    if sentences:
+        for sentence in found.sentences:
+            print(f"{sentence.log10_prob:.4f}\t{sentence.tokens}\t{sentence.unknown}")
+    print(found)
+    return 0
+
+
+@lm.command
+def convert(model: Path, out: Path, /, *, quantize: bool = False) -> int:
+    """Write a language model in another format.
+
+    Args:
+        model: .arpa, .arpa.gz or .ngram; not a binary of KenLM, from which there is no way back.
+        out: .arpa, .arpa.gz, or .ngram, which loads at once.
+        quantize: write a .ngram of three to five bytes an n-gram: each probability becomes the nearest of 256.
+    """
+    from xlsr.decoding.ngram import NGram
+
+    NGram.load(model).save(out, quantize=quantize)
+    return 0
+
+
+def _text(path: Path) -> str:
+    return "-" if str(path) == "<stdin>" else str(path)  # a lone hyphen comes as the name of stdin
