@@ -2,10 +2,10 @@
 
     python benchmarks/beam.py TEXT [--words 5000] [--order 3] [--frames 1000] [--beam_size 100] [--rounds 9]
 
-TEXT (plain or gzipped, a sentence a line) gives the language model (`xlsr lm build` over its commonest words), the lexicon,
-and the speech: its last sentences as log-probabilities over 32 symbols, peaked as those of wav2vec 2.0, with errors. Both
-read the same ARPA file, run in turn in one process, and must find words: their error rates stand beside the times. Ours
-includes the times of the words.
+TEXT (plain or gzipped, a sentence a line) gives the language model of its commonest words, the lexicon, and the speech:
+sentences of its end, which the model has not seen, as log-probabilities over 32 symbols, peaked as those of wav2vec 2.0,
+with errors. Both read the same ARPA file, run in turn in one process, and must find words: their error rates stand
+beside the times. Ours include the times of the words.
 """
 
 from __future__ import annotations
@@ -28,20 +28,26 @@ from xlsr.decoding.beam import BeamSearchDecoder
 from xlsr.decoding.hypothesis import words_of
 from xlsr.decoding.lexicon import Lexicon
 from xlsr.decoding.ngram import NGram
+from xlsr.decoding.ngram.build import build_lm
 from xlsr.decoding.options import BeamOptions
 from xlsr.metrics import wer
+from xlsr.normalize import normalize_text
 from xlsr.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", *"'abcdefghijklmnopqrstuvwxyz"])
-LM_WEIGHT, WORD_SCORE = 1.0, 0.5
+LM_WEIGHT, WORD_SCORE = 0.7, 0.5
 
 
-def sentences_of(path: Path, count: int) -> list[str]:
-    """The last lines of a text, with letters only."""
+def lines_of(path: Path) -> list[str]:
     data = path.read_bytes()
-    lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().lower().splitlines()
-    kept = ("".join(char for char in line if char in " '" or char in TOKENIZER.vocab) for line in lines[-count:])
-    return [" ".join(line.split()) for line in kept if line.strip()]
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode().lower().splitlines()
+
+
+def model_of(lines: list[str], words: int, order: int, folder: Path) -> Path:
+    """An ARPA file of sentences."""
+    (folder / "text.txt").write_text("\n".join(lines))
+    build_lm([folder / "text.txt"], folder / "lm.arpa", order=order, vocab_size=words, prune=(0, 0, 1))
+    return folder / "lm.arpa"
 
 
 def speech(text: str, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, str]:
@@ -91,24 +97,27 @@ def ours(lm: NGram, lexicon: Lexicon | None, beam_size: int, *, log_add: bool) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
-    parser.add_argument("--arpa", type=Path)
     parser.add_argument("--words", type=int, default=5000)
     parser.add_argument("--order", type=int, default=3)
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--beam_size", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
-    arpa = arguments.arpa
-    lm = NGram.load(arpa)
-    lexicon = Lexicon.from_words([word for word in lm.words if "<" not in word], TOKENIZER, skip=True)
-    known = [line for line in sentences_of(arguments.text, 2000) if all(word in lexicon for word in line.split())]
-    rng = np.random.default_rng(0)
-    cases = [speech(" ".join(rng.permutation(known)), arguments.frames, rng) for _ in range(3)]
-    systems = {}
-    for log_add in (False, True):
-        kind = "paths added up" if log_add else "best path"
-        systems[f"flashlight, {kind}"] = flashlight(arpa, lexicon, arguments.beam_size, log_add=log_add)
-        systems[f"xlsr, {kind}"] = ours(lm, lexicon, arguments.beam_size, log_add=log_add)
+    lines, rng = lines_of(arguments.text), np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        arpa = model_of(lines[:-2000], arguments.words, arguments.order, Path(folder))
+        lm = NGram.load(arpa)
+        lexicon = Lexicon.from_words([word for word in lm.words if "<" not in word], TOKENIZER, skip=True)
+        known = [
+            line
+            for line in (normalize_text(line, lowercase=True, drop_punctuation=True) for line in lines[-2000:])
+            if line and all(w in lexicon for w in line.split())
+        ]
+        cases = [speech(" ".join(rng.permutation(known)), arguments.frames, rng) for _ in range(3)]
+        systems = {}
+        for log_add, kind in ((False, "best path"), (True, "paths added up")):
+            systems[f"flashlight, {kind}"] = flashlight(arpa, lexicon, arguments.beam_size, log_add=log_add)
+            systems[f"xlsr, {kind}"] = ours(lm, lexicon, arguments.beam_size, log_add=log_add)
     systems["xlsr, paths added up, any word"] = ours(lm, None, arguments.beam_size, log_add=True)
     errors = {name: [wer(text, decode(values)) for values, text in cases] for name, decode in systems.items()}
     seconds: dict[str, list[float]] = {name: [] for name in systems}

@@ -114,9 +114,10 @@ class Exhaustive:
     def language(self, words: list[ReadWord]) -> float:
         if self.lm is None:
             return 0.0
-        if self.is_word_lm:
-            return self.lm.score([word.text if word.is_known else "<unk>" for word in words])
-        return self.lm.score("|".join("".join(map(self.tokenizer.symbol, word.tokens)) for word in words))
+        units = [word.text if word.is_known else "<unk>" for word in words]
+        if not self.is_word_lm:
+            units = [*"|".join("".join(map(self.tokenizer.symbol, word.tokens)) for word in words)]
+        return self.lm.score(units, bos=self.options.score_boundary, eos=self.options.score_boundary)
 
     def bonus(self, words: list[ReadWord]) -> float:
         unknown = [] if self.spellings is None else [word for word in words if not word.is_known]

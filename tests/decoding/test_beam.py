@@ -119,9 +119,12 @@ def test_free_symbols_without_a_delimiter_equal_the_sum(log_probs, log_add) -> N
 
 @pytest.mark.parametrize("tokenizer", [LETTERS, UNSPACED], ids=["words", "no delimiter"])
 @settings(max_examples=40, deadline=None)
-@given(log_probs=emissions(4), lm_weight=weights, log_add=st.booleans())
-def test_a_model_of_characters_is_added(tokenizer, log_probs, lm_weight, log_add, models) -> None:
-    check(tokenizer, BeamOptions(lm=models["characters"], lm_weight=lm_weight, log_add=log_add), log_probs)
+@given(log_probs=emissions(4), lm_weight=weights, log_add=st.booleans(), score_boundary=st.booleans())
+def test_a_model_of_characters_is_added(tokenizer, log_probs, lm_weight, log_add, score_boundary, models) -> None:
+    options = BeamOptions(
+        lm=models["characters"], lm_weight=lm_weight, log_add=log_add, score_boundary=score_boundary
+    )  # fmt: skip
+    check(tokenizer, options, log_probs)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,4 +1,4 @@
-"""Beam search against flashlight-text, which torchaudio's `ctc_decoder` is: all hypotheses of wide beams with their scores.
+"""Beam search against flashlight-text, which torchaudio's `ctc_decoder` is: every hypothesis of wide beams.
 
 It weighs decimal logarithms of the language model, we natural ones: its `lm_weight` is ours times ln 10. It starts
 behind its silence token, as it were, which is the blank here where nothing else is meant. It ends a word at a delimiter

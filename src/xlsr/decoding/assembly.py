@@ -88,7 +88,8 @@ def assemble(tokenizer: Tokenizer, options: BeamOptions, lexicon: Lexicon | None
         blank=tokenizer.blank_id, delimiter=delimiter_of(tokenizer), closed=closed, log_add=options.log_add,
         beam_size=options.beam_size, beam_size_token=options.beam_size_token or tokenizer.size,
         beam_threshold=float(options.beam_threshold), branching=_branching(trie, tokens, tokenizer, closed=closed),
-        lm_unit=unit, start=scores.start, end=scores.end, unknown=scores.unknown, least=scores.least,
+        lm_unit=unit, start=scores.start if options.score_boundary else 0,
+        end=scores.end if options.score_boundary else -1, unknown=scores.unknown, least=scores.least,
         lm_weight=float(options.lm_weight), word_score=float(options.word_score), unk_score=float(unk_score),
         unk_length=UNK_LENGTH, unk_rate=rate, unk_look=outside, gain=hot_gain + max(0.0, outside),
     )  # fmt: skip

@@ -27,6 +27,7 @@ class BeamOptions:
         beam_size_token: likeliest tokens tried in a frame; None: all.
         beam_threshold: prefixes so far below the best are dropped.
         lm_weight: factor of the language model's log-probabilities.
+        score_boundary: whether the language model counts the start and the end of the recording as those of a sentence.
         word_score: added for each word.
         unk_score: added for each word outside the lexicon, or outside a model of words where there is no lexicon, and
             as much again for every six tokens beyond its first six; -inf forbids them. None: -inf with a lexicon, else
@@ -45,6 +46,7 @@ class BeamOptions:
     beam_size_token: int | None = None
     beam_threshold: float = 50.0
     lm_weight: float = 0.7
+    score_boundary: bool = True
     word_score: float = 0.0
     unk_score: float | None = None
     sil_score: float = 0.0

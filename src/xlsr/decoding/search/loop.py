@@ -170,7 +170,7 @@ def _close(beams: Prefixes, count: int, frame: Frame, model: Model, rules: Rules
     for i in range(frame.found[0]):
         prefix: Prefix = pool[i]
         prefix.look = 0.0
-        if rules.lm_unit != NO_LM:
+        if rules.lm_unit != NO_LM and rules.end >= 0:
             gain, prefix.state = advance(model.lm, prefix.state, rules.end)
             prefix.lm += rules.lm_weight * gain
         if model.hot.first_end >= 0:

@@ -66,7 +66,7 @@ class Rules(NamedTuple):
         branching: the most prefixes that can follow one.
         lm_unit: NO_LM, WORD_LM or CHAR_LM.
         start: first state of the language model.
-        end: its id of the end of a sentence.
+        end: its id of the end of a sentence; -1: that is not counted.
         unknown: its id of unknown words.
         least: log-probability that an unknown word has at least.
         lm_weight: of its log-probabilities.
