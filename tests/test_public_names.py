@@ -18,7 +18,7 @@ def test_every_public_name_loads_and_is_documented(name: str) -> None:
 
 def test_public_names_are_stable() -> None:
     assert set(xlsr.__all__) == {
-        "Character", "DoctorReport", "Failure", "NGram", "Phone", "Recognizer", "Segment", "Tokenizer", "Transcript",
+        "BeamOptions", "BeamSearchDecoder", "Character", "DoctorReport", "Failure", "NGram", "Phone", "Recognizer", "Segment", "Tokenizer", "Transcript",
         "Wav2Vec2Config", "Word", "XlsrError", "__version__",
         "build_lm", "cer", "codes", "doctor", "evaluate", "export_model",
         "finetune", "import_model", "info", "load_checkpoint", "load_audio", "load_model",

@@ -30,6 +30,6 @@ def compiled_in_place(function: Callable[P, R]) -> Callable[P, R]:
     It leaves out the counting of references to arrays, which costs small functions several times their own work, and
     makes them compile faster. numba means the option for itself, but takes it.
     """
-    options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+    options: dict[str, Any] = {"nogil": True, "_nrt": False}
     made: Callable[P, R] = numba.njit(**options)(function)
     return made
