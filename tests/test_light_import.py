@@ -44,6 +44,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
         "analysis.codes",
         "analysis.probing",
         "analysis.storing",
+        "decoding.beam",
         "decoding.greedy",
         "decoding.ngram.build",
         "data.augment",
@@ -61,6 +62,10 @@ def test_transcription_with_the_shipped_model_loads_no_torch(repository) -> None
     loaded = loaded_by(code)
     assert "openvino" in loaded
     assert not loaded & {*HEAVY}
+
+
+def test_options_of_a_beam_search_load_no_compiler() -> None:
+    assert not loaded_by("import xlsr; xlsr.BeamOptions(lm='lm.arpa')") & {*HEAVY, "numba", "numpy"}
 
 
 def loaded_modules(code: str) -> set[str]:

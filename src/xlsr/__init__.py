@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from xlsr.version import __version__
 
 _HOMES = {
+    "BeamOptions": "xlsr.decoding.options",
+    "BeamSearchDecoder": "xlsr.decoding.beam",
     "Recognizer": "xlsr.recognizer",
     "Failure": "xlsr.recognizer",
     "StreamingRecognizer": "xlsr.streaming",
@@ -72,9 +74,11 @@ if TYPE_CHECKING:
     from xlsr.data.manifest import write_manifest as write_manifest
     from xlsr.data.prepare import prepare as prepare
     from xlsr.data.stored_features import write_features as write_features
+    from xlsr.decoding.beam import BeamSearchDecoder as BeamSearchDecoder
     from xlsr.decoding.ngram import NGram as NGram
     from xlsr.decoding.ngram.build import build_lm as build_lm
     from xlsr.decoding.ngram.score import score_lm as score_lm
+    from xlsr.decoding.options import BeamOptions as BeamOptions
     from xlsr.errors import XlsrError as XlsrError
     from xlsr.evaluation import evaluate as evaluate
     from xlsr.export.graph import export_model as export_model

@@ -32,6 +32,12 @@ class Found(NamedTuple):
     lm: float
 
 
+def places_of(wanted: list[list[str]], within: list[str]) -> set[int]:
+    """The places of a sequence that lie in an occurrence of another one."""
+    starts = ((a, len(w)) for w in wanted for a in range(len(within) - len(w) + 1) if within[a : a + len(w)] == w)
+    return {place for start, length in starts for place in range(start, start + length)}
+
+
 @cache
 def collapsed(frames: int, vocab: int, blank: int) -> dict[Tokens, np.ndarray]:
     """Every path there is, (paths, frames), by the tokens that it collapses to."""
@@ -54,6 +60,9 @@ class Exhaustive:
             self.unk_score = -10.0 if self.unk_score is None else self.unk_score
         elif lexicon is not None and self.unk_score is None:
             self.unk_score = -math.inf
+        new = {word for hotword in options.hotwords for word in hotword.split() if lexicon and word not in lexicon}
+        if new:
+            lexicon = lexicon.joined(Lexicon.from_words(sorted(new), tokenizer))
         self.is_closed = lexicon is not None and self.unk_score == -math.inf and (self.lm is None or self.is_word_lm)
         self.spellings: dict[Tokens, list[str]] | None = None if lexicon is None else defaultdict(list)
         for word in () if lexicon is None else lexicon.words:
@@ -105,13 +114,29 @@ class Exhaustive:
     def language(self, words: list[ReadWord]) -> float:
         if self.lm is None:
             return 0.0
-        if self.is_word_lm:
-            return self.lm.score([word.text if word.is_known else "<unk>" for word in words])
-        return self.lm.score("|".join("".join(map(self.tokenizer.symbol, word.tokens)) for word in words))
+        units = [word.text if word.is_known else "<unk>" for word in words]
+        if not self.is_word_lm:
+            units = [*"|".join("".join(map(self.tokenizer.symbol, word.tokens)) for word in words)]
+        return self.lm.score(units, bos=self.options.score_boundary, eos=self.options.score_boundary)
 
     def bonus(self, words: list[ReadWord]) -> float:
-        unknown = 0 if self.spellings is None else sum(not word.is_known for word in words)
-        return self.options.word_score * len(words) + (self.unk_score * unknown if unknown else 0.0)
+        unknown = [] if self.spellings is None else [word for word in words if not word.is_known]
+        scores = (self.unk_score + min(0.0, self.unk_score) * max(0, len(word.tokens) - 6) / 6 for word in unknown)
+        return self.options.word_score * len(words) + sum(scores) + self.hotwords(words)
+
+    def hotwords(self, words: list[ReadWord]) -> float:
+        """So many nats for each token of the hotwords heard."""
+        if self.delimiter is None and self.spellings is None:  # tokens are heard one by one
+            texts = [self.tokenizer.symbol(token) for token in words[0].tokens]
+            wanted = [[*map(self.tokenizer.symbol, self.tokenizer.encode(word))] for word in self.options.hotwords]
+            lengths = [1] * len(texts)
+        else:
+            texts, wanted = [word.text for word in words], [hotword.split() for hotword in self.options.hotwords]
+            lengths = [max(map(len, self.spellings_of(word))) for word in words]
+        return self.options.hotword_score * sum(lengths[place] for place in places_of(wanted, texts))
+
+    def spellings_of(self, word: ReadWord) -> list[Tokens]:
+        return [tokens for tokens, names in (self.spellings or {}).items() if word.text in names] or [word.tokens]
 
     def identity(self, hypothesis: Hypothesis) -> Identity:
         if hypothesis.words is not None:

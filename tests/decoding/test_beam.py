@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.decoding.exhaustive import Exhaustive, Found
+from tests.decoding.plain_search import plain_search
 from xlsr.decoding.beam import BeamSearchDecoder
+from xlsr.decoding.hypothesis import Hypothesis, words_of
 from xlsr.decoding.lexicon import Lexicon
 from xlsr.decoding.ngram import NGram
 from xlsr.decoding.options import BeamOptions
+from xlsr.errors import LanguageModelError
 from xlsr.tokenizer import Tokenizer
 
 LETTERS = Tokenizer.from_symbols(["<pad>", "|", "a", "b"])
@@ -115,9 +119,12 @@ def test_free_symbols_without_a_delimiter_equal_the_sum(log_probs, log_add) -> N
 
 @pytest.mark.parametrize("tokenizer", [LETTERS, UNSPACED], ids=["words", "no delimiter"])
 @settings(max_examples=40, deadline=None)
-@given(log_probs=emissions(4), lm_weight=weights, log_add=st.booleans())
-def test_a_model_of_characters_is_added(tokenizer, log_probs, lm_weight, log_add, models) -> None:
-    check(tokenizer, BeamOptions(lm=models["characters"], lm_weight=lm_weight, log_add=log_add), log_probs)
+@given(log_probs=emissions(4), lm_weight=weights, log_add=st.booleans(), score_boundary=st.booleans())
+def test_a_model_of_characters_is_added(tokenizer, log_probs, lm_weight, log_add, score_boundary, models) -> None:
+    options = BeamOptions(
+        lm=models["characters"], lm_weight=lm_weight, log_add=log_add, score_boundary=score_boundary
+    )  # fmt: skip
+    check(tokenizer, options, log_probs)
 
 
 @settings(max_examples=60, deadline=None)
@@ -168,3 +175,156 @@ def test_a_lexicon_knows_words_among_unknown_ones(log_probs, unk_score, name, mo
 def test_a_lexicon_goes_with_a_model_of_characters(log_probs, log_add, models, tmp_path_factory) -> None:
     lexicon = lexicon_of(tmp_path_factory.getbasetemp(), SPELLINGS, LETTERS)
     check(LETTERS, BeamOptions(lexicon=lexicon, lm=models["characters"], log_add=log_add), log_probs)
+
+
+@settings(max_examples=40, deadline=None)
+@given(log_probs=emissions(4, frames=12), beam_size=st.integers(1, 5), with_lm=st.booleans())
+def test_a_narrow_beam_keeps_what_the_plain_search_keeps(log_probs, beam_size, with_lm, models) -> None:
+    def language(prefix, *, eos) -> float:
+        return lm.score(map(UNSPACED.symbol, prefix), eos=eos) if with_lm else 0.0
+
+    lm = models["characters"]
+    wanted = plain_search(
+        log_probs, 0, beam_size, bonus=partial(language, eos=False), end=partial(language, eos=True)
+    )  # fmt: skip
+    options = BeamOptions(
+        lm=lm if with_lm else None, lm_weight=1.0, nbest=beam_size, beam_size=beam_size, beam_threshold=1e9
+    )
+    found = BeamSearchDecoder(UNSPACED, options).decode(log_probs)
+    assert [hypothesis.ids for hypothesis in found] == [prefix for _, prefix in wanted]
+    assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in wanted], abs=1e-4)
+
+
+def test_a_long_recording_is_remembered_from_its_start() -> None:
+    logits = 2 * np.random.default_rng(0).standard_normal((500, 4))
+    log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+    score, ids = plain_search(log_probs, 0, 20, bonus=lambda _: 0.0, end=lambda _: 0.0)[0]
+    (found,) = BeamSearchDecoder(UNSPACED, BeamOptions(beam_size=20, beam_threshold=1e9)).decode(log_probs)
+    assert found.ids == ids, "20 new symbols a frame: the memory of 4096 was cleared twice"
+    assert found.score == pytest.approx(score)
+
+
+def test_a_wider_beam_finds_no_worse_a_hypothesis(models) -> None:
+    logits = np.random.default_rng(1).standard_normal((60, 4))
+    log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+    best = [
+        BeamSearchDecoder(LETTERS, BeamOptions(lm=models["words"], beam_size=size)).decode(log_probs)[0].score
+        for size in (1, 10, 100, 1000)
+    ]
+    assert best[0] < best[-1]
+    assert best[1] <= best[2] + 1e-9 <= best[3] + 2e-9
+
+
+def test_likely_tokens_and_near_prefixes_only_where_asked() -> None:
+    log_probs = np.log(np.array([[0.4, 0.3, 0.2, 0.1]] * 2, np.float32))
+    tokens = {t for h in every(BeamOptions(beam_size_token=1), log_probs) for t in h.ids}
+    assert tokens == {1}, "the likeliest beside the blank"
+    near = every(BeamOptions(beam_threshold=1.0), log_probs)
+    assert {h.ids for h in near} == {(), (1,), (2,)}, "0.16, 0.33 and 0.2; the others have 0.08 at most"
+
+
+def every(options: BeamOptions, log_probs: np.ndarray) -> list[Hypothesis]:
+    return BeamSearchDecoder(UNSPACED, dataclasses.replace(options, nbest=100)).decode(log_probs)
+
+
+def test_words_of_a_lexicon_have_names_and_times(tmp_path) -> None:
+    phones = Tokenizer.from_symbols(["<pad>", "t", "uː", "m"], is_phones=True)
+    lexicon = lexicon_of(tmp_path, "two t uː\nme m\n", phones)
+    log_probs = peaked([0, 1, 0, 2, 2, 0, 0, 3, 0], 4)
+    (found,) = BeamSearchDecoder(phones, BeamOptions(lexicon=lexicon)).decode(log_probs[:7])
+    assert [word.text for word in words_of(found, phones)] == ["two"]
+    lexicon = lexicon_of(tmp_path, "two t uː\nto t uː\nm m\n", phones)
+    found = BeamSearchDecoder(phones, BeamOptions(lexicon=lexicon, nbest=9)).decode(log_probs)
+    words = words_of(found[0], phones, frame_seconds=1.0)
+    assert [(word.start, word.end) for word in words] == [(1, 5), (7, 8)]
+    assert {tuple(word.text for word in words_of(h, phones)) for h in found[:2]} == {("two", "m"), ("to", "m")}
+
+
+def test_the_likelier_spelling_of_a_word_gives_its_times(tmp_path) -> None:
+    lexicon = lexicon_of(tmp_path, "ab a b\nab b a\n", LETTERS)
+    (found,) = BeamSearchDecoder(LETTERS, BeamOptions(lexicon=lexicon)).decode(peaked([3, 0, 2, 1], 4))
+    assert [(span.id, span.start) for span in found.spans] == [(3, 0), (2, 2)]
+
+
+def test_a_word_that_does_not_end_is_told_where_nothing_else_is(tmp_path) -> None:
+    lexicon = lexicon_of(tmp_path, "abc a b c\n", UNSPACED)
+    (found,) = BeamSearchDecoder(UNSPACED, BeamOptions(lexicon=lexicon, beam_size=1)).decode(peaked([1, 2, 0], 4))
+    assert found.ids == (1, 2)
+    assert [word.text for word in found.words] == ["ab"]
+
+
+def test_delimiters_around_words_change_nothing() -> None:
+    decoder = BeamSearchDecoder(LETTERS, BeamOptions())
+    plain, (spaced,) = decoder.decode(peaked([2, 1, 3], 4))[0], decoder.decode(peaked([1, 1, 2, 1, 0, 1, 3, 0, 1], 4))
+    assert plain.ids == spaced.ids == (2, 1, 3)
+    assert (spaced.spans[0].start, spaced.spans[2].start) == (2, 6)
+
+
+def test_marks_of_sentences_are_never_heard() -> None:
+    tokenizer = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", "a"])
+    (found,) = BeamSearchDecoder(tokenizer).decode(peaked([1, 5, 3, 2], 6))
+    assert tokenizer.decode(found.ids, group=False) == "a"
+
+
+def test_no_frames_and_impossible_ones(models) -> None:
+    decoder = BeamSearchDecoder(LETTERS, BeamOptions(lm=models["words"], lm_weight=1.0))
+    (found,) = decoder.decode(np.zeros((0, 4), np.float32))
+    assert (found.ids, found.score) == ((), pytest.approx(models["words"].score([])))
+    impossible = np.full((3, 4), -np.inf, np.float32)
+    impossible[:, 2] = 0.0
+    assert decoder.decode(impossible)[0].ids == (2,)
+
+
+def test_wrong_arrays_are_named() -> None:
+    decoder = BeamSearchDecoder(LETTERS)
+    with pytest.raises(ValueError, match=r"shape \(3,\); wanted \(frames, vocab\) with the vocabulary's 4 columns"):
+        decoder.decode(np.zeros(3))
+    with pytest.raises(ValueError, match=r"shape \(2, 3\)"):
+        decoder.decode(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="NaN in 1 of 2 frames"):
+        decoder.decode(np.array([[0, 0, 0, np.nan], [0, 0, 0, 0]]))
+    assert decoder.decode(np.zeros((2, 7)))[0].score < 3, "columns without a symbol are left aside"
+
+
+def test_options_that_make_no_sense_are_named(models, tmp_path) -> None:
+    lexicon = lexicon_of(tmp_path, "ab a b\n", UNSPACED)
+    phones = Tokenizer.from_symbols(["<pad>", "|", "a", "b"], is_phones=True, word_delimiter="|")
+    for wrong, match in (
+        ({"beam_size": 0}, "beam_size is 0; wanted at least 1"),
+        ({"nbest": 200}, "nbest is 200 and beam_size 100"),
+        ({"lm_weight": -1.0}, "lm_weight is -1.0; wanted at least 0"),
+        ({"word_score": math.inf}, "word_score is inf; wanted a finite number"),
+        ({"unk_score": math.inf}, "unk_score is inf; wanted a number, or -inf"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            BeamOptions(**wrong)
+    for tokenizer, wrong, match in (
+        (LETTERS, {"unk_score": -1.0}, "unk_score needs words that are known"),
+        (UNSPACED, {"word_score": 1.0}, "word_score needs words"),
+        (UNSPACED, {"sil_score": 1.0}, "sil_score is for the word delimiter"),
+        (UNSPACED, {"lexicon": lexicon, "unk_score": -1.0}, "neither with unknown words"),
+        (UNSPACED, {"lexicon": lexicon, "lm": models["characters"]}, "language model of characters"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            BeamSearchDecoder(tokenizer, BeamOptions(**wrong))
+    for tokenizer, why in ((UNSPACED, "have no word delimiter"), (phones, "are phones")):
+        with pytest.raises(LanguageModelError, match=f"needs a lexicon where a model's symbols {why}"):
+            BeamSearchDecoder(tokenizer, BeamOptions(lm=models["words"]))
+    with pytest.raises(LanguageModelError, match="knows none of the model's symbols"):
+        BeamSearchDecoder(Tokenizer.from_symbols(["<pad>", "я"]), BeamOptions(lm=models["characters"]))
+
+
+def test_a_model_without_unknown_words_takes_them_for_its_rarest(models) -> None:
+    log_probs = peaked([2, 3, 0, 3, 2, 0, 2], 4)  # "abba"
+    options = BeamOptions(lm=models["closed words"], lm_weight=1.0, unk_score=0.0)
+    (found,) = BeamSearchDecoder(LETTERS, options).decode(log_probs)
+    rarest = -1.1 * math.log(10)  # of "bb"
+    assert LETTERS.decode(found.ids, group=False) == "abbaa"
+    assert found.lm_score == pytest.approx(rarest + models["closed words"].score([], bos=False), abs=1e-4)
+
+
+def peaked(ids: list[int], vocab: int) -> np.ndarray:
+    """Log-probabilities of a path: (frames, vocab)."""
+    probabilities = np.full((len(ids), vocab), 0.02 / (vocab - 1), np.float32)
+    probabilities[np.arange(len(ids)), ids] = 0.98
+    return np.log(probabilities)

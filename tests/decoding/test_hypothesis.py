@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlsr.decoding.greedy import GreedyDecoder
-from xlsr.decoding.hypothesis import Hypothesis, TokenSpan, words_of
+from xlsr.decoding.hypothesis import Hypothesis, SpeltWord, TokenSpan, words_of
 from xlsr.results import Character
 from xlsr.tokenizer import Tokenizer
 
@@ -94,3 +94,14 @@ def test_lowercase_reads_a_word_as_a_whole() -> None:
 
 def test_an_empty_hypothesis_has_no_words() -> None:
     assert words_of(Hypothesis((), 0.0), Tokenizer.from_symbols(SYMBOLS)) == []
+
+
+def test_words_that_a_lexicon_names_keep_their_names() -> None:
+    phones = Tokenizer.from_symbols(["<pad>", "t", "uː", "m"], is_phones=True)
+    spans = tuple(TokenSpan(id, 10 * id, 10 * id + 5, -0.1) for id in (1, 2, 3))
+    hypothesis = Hypothesis(spans, -1.0, words=(SpeltWord("two", 0, 2), SpeltWord("M", 2, 3)))
+    words = words_of(hypothesis, phones, frame_seconds=1.0)
+    assert [(word.text, word.start, word.end, word.characters) for word in words] == [
+        ("two", 10, 25, ()),
+        ("M", 30, 35, ()),
+    ]

@@ -22,6 +22,7 @@ from xlsr.errors import LanguageModelError, LexiconError
 from xlsr.tokenizer import SPECIAL_SYMBOLS, Tokenizer
 
 UNK_SCORE = -10.0  # of a word outside a language model, where nothing is said
+UNK_LENGTH = 6  # tokens that it has for that; each further one costs a sixth more, or it would swallow its neighbours
 _NO_UNKNOWN = -200.0  # nats: a word less likely is none of the model's; <unk> gets 10^-100 where a file has none
 _SPACE = "|"  # in a language model of characters
 _NO_LM = NGramArrays(
@@ -73,7 +74,11 @@ def assemble(tokenizer: Tokenizer, options: BeamOptions, lexicon: Lexicon | None
     hot, ends, hot_gain = _hotwords(tokenizer, options, words)
     trie = NO_WORDS if words is None else words.trie.arrays
     tokens = _tokens_of(tokenizer)
-    nodes, spellings = _records(words, scores, ends, -math.inf if unk_score == -math.inf else outside)
+    rate = min(0.0, unk_score) / UNK_LENGTH if unk_score > -math.inf else 0.0
+    nodes, spellings = _records(words, scores, ends)
+    if words is not None and unk_score > -math.inf:
+        beyond = np.maximum(0, words.trie.depths() - UNK_LENGTH)
+        nodes["look"][:-1] = np.maximum(nodes["look"][:-1], outside + rate * beyond)
     spellings["hot"] = np.where(spellings["hot"] < 0, hot.first_end, spellings["hot"])
     model = Model(
         _constant(nodes), _constant(spellings), NGramArrays(*(_constant(array) for array in scores.arrays)),
@@ -83,24 +88,25 @@ def assemble(tokenizer: Tokenizer, options: BeamOptions, lexicon: Lexicon | None
         blank=tokenizer.blank_id, delimiter=delimiter_of(tokenizer), closed=closed, log_add=options.log_add,
         beam_size=options.beam_size, beam_size_token=options.beam_size_token or tokenizer.size,
         beam_threshold=float(options.beam_threshold), branching=_branching(trie, tokens, tokenizer, closed=closed),
-        lm_unit=unit, start=scores.start, end=scores.end, unknown=scores.unknown, least=scores.least,
+        lm_unit=unit, start=scores.start if options.score_boundary else 0,
+        end=scores.end if options.score_boundary else -1, unknown=scores.unknown, least=scores.least,
         lm_weight=float(options.lm_weight), word_score=float(options.word_score), unk_score=float(unk_score),
-        unk_look=outside, gain=hot_gain + max(0.0, outside),
+        unk_length=UNK_LENGTH, unk_rate=rate, unk_look=outside, gain=hot_gain + max(0.0, outside),
     )  # fmt: skip
     return Assembly(model, rules, words)
 
 
 def _records(
-    words: Lexicon | None, scores: _WordScores, ends: dict[str, int], outside: float
+    words: Lexicon | None, scores: _WordScores, ends: dict[str, int]
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return the trie and its spellings; `outside` is what a word that the lexicon does not hold can add."""
+    """Return the trie and its spellings."""
     trie = NO_WORDS if words is None else words.trie.arrays
     nodes, spellings = np.zeros(len(trie.first_child), NODE), np.zeros(len(trie.word), SPELLING)
     nodes["first_child"], nodes["first_spelling"], nodes["token"][:-1] = trie.first_child, trie.first_entry, trie.token
     spellings["word"], spellings["hot"] = trie.word, -1
     if words is not None:
         ids = scores.ids(words.words)
-        nodes["look"][:-1] = np.maximum(words.trie.highest(scores.of(ids)), np.float32(outside))
+        nodes["look"][:-1] = words.trie.highest(scores.of(ids))
         spellings["lm_id"] = ids[trie.word]
         for name, end in ends.items():
             spellings["hot"][trie.word == words.words.index(name)] = end
@@ -131,8 +137,10 @@ class _WordScores:
         """Return the id of each word, written as it is, else in lower or upper case: (words,) int32."""
         if self._lm is None or self._lm.unit == "char":
             return np.zeros(len(words), np.int32)
-        written = (known(word, self._lm) for word in words)
-        return np.array([self.unknown if word is None else self._lm.id_of(word) for word in written], np.int32)
+        ids = np.array([self._lm.id_of(word) for word in words], np.int32)
+        for place in np.flatnonzero(ids == self.unknown).tolist():
+            ids[place] = self._lm.id_of(known(words[place], self._lm) or words[place])
+        return ids
 
     def of(self, ids: Ints) -> Floats:
         """Return the weighted log-probability of each word without a history: (words,) float32."""

@@ -1,22 +1,23 @@
 """Hotwords as an automaton: each token of one is worth a bonus, which is taken back where the hotword is not finished.
 
 The automaton is Aho and Corasick's over whole words: where a hotword breaks off, the longest end of what was heard that
-begins another one goes on. Words shared by two hotwords that overlap count for both. Knows tokens and ends of words as
-numbers, symbols in short; not how a word is spelt (`lexicon`), nor paths and frames (`search`).
+begins another one goes on. A word that two hotwords share counts once. Knows tokens and ends of words as numbers,
+symbols in short; not how a word is spelt (`lexicon`), nor paths and frames (`search`).
 
 Source: Aho and Corasick 1975; the bonus that is taken back: Zhao et al. 2019.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.compiled import compiled
+from xlsr.compiled import compiled_in_place
 
 _START, _OTHER = 0, 1  # states: no hotword is begun, and none can begin before the next word; within another word
 _SPREAD = -7046029254386353131  # 2^64 over the golden ratio, as a signed number
@@ -27,7 +28,7 @@ STATE = np.dtype(
     [
         ("fallback", np.int32),  # where to go on when no arc fits
         ("worth", np.float64),  # bonus of what is begun, in nats
-        ("loss", np.float64),  # bonus given up by falling back; below zero where that of a finished hotword is kept
+        ("loss", np.float64),  # bonus given up by falling back
         ("open", np.float64),  # bonus that is lost if the recording ends here
     ],
     align=True,
@@ -68,7 +69,7 @@ class HotUnit:
         return max(1, *map(len, self.spellings))
 
 
-@compiled
+@compiled_in_place
 def follow(arrays: HotwordArrays, state: int, symbol: int) -> tuple[int, float]:
     """Return the state after a symbol, and what the bonus changes by."""
     arcs, states = arrays.arcs, arrays.states
@@ -100,89 +101,103 @@ def build_hotwords(
         first_end: symbols from here on end words.
         offset: added to a token for its symbol.
     """
-    builder = _Builder()
-    for hotword in hotwords:
-        builder.add(tuple(hotword))
-    return builder.arrays(score, first_end, offset)
+    builder = _Builder([tuple(hotword) for hotword in hotwords])
+    states = np.zeros(len(builder.numbers), STATE)
+    for state, number in builder.numbers.items():
+        fallback = builder.numbers[builder.fallback(state)]
+        states[number] = (fallback, score * state.worth, 0.0, score * state.open)
+    states["loss"] = states["open"] - states["open"][states["fallback"]]
+    arrays = HotwordArrays(_table(builder.arcs), states, first_end, offset)
+    return arrays, _largest_gain(builder.arcs, states)
 
 
 NO_HOTWORDS = HotwordArrays(np.full(1, -1, np.int64).astype(ARC), np.zeros(2, STATE), -1, 0)
 
-_Words = tuple[HotUnit, ...]
+
+class _State(NamedTuple):
+    """What was heard, as far as it begins a hotword.
+
+    Attributes:
+        words: finished ones.
+        is_kept: for each of them whether it lies in a hotword that was heard to its end.
+        begun: tokens of the next.
+        is_other: whether it is a word with which no hotword goes on.
+    """
+
+    words: tuple[HotUnit, ...] = ()
+    is_kept: tuple[bool, ...] = ()
+    begun: tuple[int, ...] = ()
+    is_other: bool = False
+
+    @property
+    def worth(self) -> int:
+        return sum(unit.length for unit in self.words) + len(self.begun)
+
+    @property
+    def open(self) -> int:
+        return self.worth - sum(unit.length for unit, kept in zip(self.words, self.is_kept, strict=True) if kept)
 
 
-@dataclass
+_Place = tuple[tuple[HotUnit, ...], tuple[int, ...]]  # words and tokens with which a hotword begins
+
+
 class _Builder:
-    """States are known by the words finished and the tokens of the word begun; None stands for another word."""
+    """Numbers every state that can be reached, from the start on."""
 
-    states: dict[tuple[_Words, tuple[int, ...]] | None, int] = field(default_factory=lambda: {((), ()): 0, None: 1})
-    arcs: dict[tuple[int, int], int] = field(default_factory=dict)
-    finished: set[_Words] = field(default_factory=set)
-
-    def add(self, hotword: _Words) -> None:
-        self.finished.add(hotword)
-        for place, unit in enumerate(hotword):
-            before, after = hotword[:place], hotword[: place + 1]
+    def __init__(self, hotwords: Sequence[tuple[HotUnit, ...]]) -> None:
+        self.hotwords = set(hotwords)
+        self.tokens: dict[_Place, set[int]] = defaultdict(set)  # that go on from a place
+        self.units: dict[_Place, set[HotUnit]] = defaultdict(set)  # that are spelt there
+        for words, unit in ((hotword[:n], hotword[n]) for hotword in hotwords for n in range(len(hotword))):
             for spelling in unit.spellings:
-                state = self._state(before, ())
-                for length, token in enumerate(spelling, 1):
-                    state = self._arc(state, token, self._state(before, spelling[:length]))
-                self._arc(state, unit.end, self._state(after, ()))
+                self.units[words, spelling].add(unit)
+                for n in range(len(spelling)):
+                    self.tokens[words, spelling[:n]].add(spelling[n])
+        self.places = {*self.tokens, *self.units, *((hotword, ()) for hotword in hotwords)}
+        self.numbers = {_State(): _START, _State(is_other=True): _OTHER}
+        self.arcs: dict[tuple[int, int], int] = {}
+        waiting = [_State()]
+        while waiting:
+            state = waiting.pop()
+            reached = [*self._arcs(state)]
+            for target in (*(target for _, target in reached), self.fallback(state)):
+                if target not in self.numbers:
+                    self.numbers[target] = len(self.numbers)
+                    waiting.append(target)
+            self.arcs |= {(self.numbers[state], symbol): self.numbers[target] for symbol, target in reached}
 
-    def _state(self, words: _Words, begun: tuple[int, ...]) -> int:
-        return self.states.setdefault((words, begun), len(self.states))
+    def _arcs(self, state: _State) -> Iterator[tuple[int, _State]]:
+        place = (state.words, state.begun)
+        for token in self.tokens.get(place, ()):
+            yield token, state._replace(begun=(*state.begun, token))
+        for unit in self.units.get(place, ()):
+            yield unit.end, self._finished((*state.words, unit), (*state.is_kept, False))
 
-    def _arc(self, state: int, symbol: int, target: int) -> int:
-        self.arcs[state, symbol] = target
-        return target
+    def _finished(self, words: tuple[HotUnit, ...], is_kept: tuple[bool, ...]) -> _State:
+        longest = max((n for n in range(1, len(words) + 1) if words[-n:] in self.hotwords), default=0)
+        return _State(words, (*is_kept[: len(words) - longest], *[True] * longest))
 
-    def arrays(self, score: float, first_end: int, offset: int) -> tuple[HotwordArrays, float]:
-        states = np.zeros(len(self.states), STATE)
-        states["fallback"] = _OTHER
-        for known, state in self.states.items():
-            if known is not None:
-                words, begun = known
-                worth = sum(unit.length for unit in words) + len(begun)
-                kept = sum(words[place].length for place in self._covered(words))
-                states[state] = (self._fallback(words, begun), score * worth, 0.0, score * (worth - kept))
-        states["loss"] = states["open"] - states["open"][states["fallback"]]
-        states["loss"][[_START, _OTHER]] = 0.0
-        return HotwordArrays(self._table(), states, first_end, offset), self._gain(states)
+    def fallback(self, state: _State) -> _State:
+        """Return the longest proper end of what was heard with which a hotword begins."""
+        for start in range(1, len(state.words) + 1):
+            if (state.words[start:], state.begun) in self.places:
+                return state._replace(words=state.words[start:], is_kept=state.is_kept[start:])
+        return _State(is_other=state.is_other or bool(state.begun))
 
-    def _covered(self, words: _Words) -> set[int]:
-        """The places of words that lie in a finished hotword."""
-        spans = ((a, b) for a in range(len(words)) for b in range(a + 1, len(words) + 1))
-        return {place for a, b in spans if words[a:b] in self.finished for place in range(a, b)}
 
-    def _fallback(self, words: _Words, begun: tuple[int, ...]) -> int:
-        """The state of the longest proper end of what was heard that begins a hotword."""
-        for start in range(1, len(words) + 1):
-            if (words[start:], begun) in self.states:
-                return self.states[words[start:], begun]
-        return _OTHER if begun else _START
+def _table(arcs: dict[tuple[int, int], int]) -> NDArray[np.void]:
+    table = np.zeros(1 << (2 * len(arcs)).bit_length(), ARC)
+    table["key"] = -1
+    for (state, symbol), target in arcs.items():
+        key = (state << 32) | symbol
+        slot = ((key * _SPREAD) >> 32) & (len(table) - 1)
+        while table["key"][slot] >= 0:
+            slot = (slot + 1) % len(table)
+        table[slot] = (key, target)
+    return table
 
-    def _gain(self, states: NDArray[np.void]) -> float:
-        """The largest bonus of a single symbol: along an arc, perhaps after falling back."""
-        along = np.zeros(len(states))
-        for (state, _), target in self.arcs.items():
-            along[state] = max(along[state], states["worth"][target] - states["worth"][state])
-        most = 0.0
-        for state in range(len(states)):
-            gain = 0.0
-            while state > _OTHER:
-                most = max(most, gain, gain + float(along[state]))
-                gain -= float(states["loss"][state])
-                state = int(states["fallback"][state])
-            most = max(most, gain, gain + float(along[state]))
-        return most
 
-    def _table(self) -> NDArray[np.void]:
-        table = np.zeros(1 << (2 * len(self.arcs)).bit_length(), ARC)
-        table["key"] = -1
-        for (state, symbol), target in self.arcs.items():
-            key = (state << 32) | symbol
-            slot = ((key * _SPREAD) >> 32) & (len(table) - 1)
-            while table["key"][slot] >= 0:
-                slot = (slot + 1) % len(table)
-            table[slot] = (key, target)
-        return table
+def _largest_gain(arcs: dict[tuple[int, int], int], states: NDArray[np.void]) -> float:
+    """Return the largest bonus of a single symbol: along an arc, perhaps after falling back, which brings nothing."""
+    worth = states["worth"]
+    return float(max((worth[target] - worth[state] for (state, _), target in arcs.items()), default=0.0))

@@ -72,6 +72,11 @@ class Trie:
         """Return the node where a spelling ends."""
         return int(np.searchsorted(self.arrays.first_entry, entry, side="right")) - 1
 
+    def depths(self) -> Ints:
+        """Return the number of tokens that lead to each node: (nodes,) int32."""
+        bounds = (*self.levels, len(self.parent))
+        return np.repeat(np.arange(len(self.levels), dtype=np.int32), np.diff(bounds))
+
     def highest(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return for each node the highest value of the words that can still be spelt there.
 

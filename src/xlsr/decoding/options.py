@@ -27,9 +27,11 @@ class BeamOptions:
         beam_size_token: likeliest tokens tried in a frame; None: all.
         beam_threshold: prefixes so far below the best are dropped.
         lm_weight: factor of the language model's log-probabilities.
+        score_boundary: whether the language model counts the start and the end of the recording as those of a sentence.
         word_score: added for each word.
-        unk_score: added for each word outside the lexicon, or outside a model of words without a lexicon; -inf forbids
-            them. None: -inf with a lexicon, else -10.
+        unk_score: added for each word outside the lexicon, or outside a model of words where there is no lexicon, and
+            as much again for every six tokens beyond its first six; -inf forbids them. None: -inf with a lexicon, else
+            -10.
         sil_score: added for each frame of the word delimiter.
         log_add: add up the paths of a hypothesis; False: take the best one.
         hotwords: words or phrases to listen for, also such that lexicon and model do not know; phones of a phone model
@@ -43,7 +45,8 @@ class BeamOptions:
     beam_size: int = 100
     beam_size_token: int | None = None
     beam_threshold: float = 50.0
-    lm_weight: float = 1.0
+    lm_weight: float = 0.7
+    score_boundary: bool = True
     word_score: float = 0.0
     unk_score: float | None = None
     sil_score: float = 0.0

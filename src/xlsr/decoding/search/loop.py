@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.compiled import compiled
+from xlsr.compiled import compiled, compiled_in_place
 from xlsr.decoding.ngram import advance
 from xlsr.decoding.search.model import NO_LM, OUTSIDE, Model, Rules
 from xlsr.decoding.search.prefixes import (
@@ -17,14 +17,11 @@ from xlsr.decoding.search.prefixes import (
     Tokens,
     best,
     compact,
-    enter,
     find,
     keep,
-    mix,
-    prune,
     rank,
 )
-from xlsr.decoding.search.steps import TOKEN, at_end_of_word, end_word, follow_closed, follow_open, merge, offer
+from xlsr.decoding.search.steps import Frame, end_here, end_words, follow_closed, follow_open, start
 
 
 @compiled
@@ -42,45 +39,48 @@ def search(emissions: Floats, model: Model, rules: Rules, nbest: int) -> tuple[N
         prefix stops within a word, else 0; the symbols of all, one after the other; (found + 1,) where each begins.
         Symbol s < vocab is a token, vocab + e a word by spelling e.
     """
-    size = rules.beam_size
-    vocab = emissions.shape[1]
+    size, vocab = rules.beam_size, emissions.shape[1]
     beams, spare = np.zeros(size, PREFIX), np.zeros(size, PREFIX)
-    pool = np.zeros(max(4 * size, size + rules.branching) + 1, PREFIX)  # the last record is for scribbling
-    order, table = np.zeros(len(pool), np.int32), np.zeros(_power_of_two(2 * len(pool)), np.int32)
     trace = np.zeros((max(4096, 4 * size), 2), np.int32)
-    tokens = model.tokens[: rules.beam_size_token].copy()
-    is_tried, child_of = np.zeros(vocab, np.uint8), np.full(vocab, OUTSIDE, np.int32)
-    floor = np.zeros(1)  # nothing below it can be kept
-    _start(beams[0], rules)
+    room = max(min(1024, size * (rules.branching + 1)), 4 * size, size + rules.branching) + 1
+    order = np.zeros(room, np.int32)
+    frame = Frame(
+        np.zeros(room, PREFIX), np.zeros(_power_of_two(2 * room), np.int32), np.zeros(1, np.int64), np.zeros(1),
+        model.tokens[: rules.beam_size_token].copy(), np.zeros(vocab, np.uint8), np.full(vocab, OUTSIDE, np.int64),
+    )  # fmt: skip
+    silence = np.zeros(vocab, np.float32)
+    start(beams[0], rules)
     count = min(1, size)  # not a literal, for which all below would be compiled once more
-    used = found = count - 1
-    for frame in range(len(emissions)):
-        row = emissions[frame]
-        if frame == 0 or len(tokens) < len(model.tokens):
-            _choose(row, model.tokens, tokens, is_tried)
+    used = count - 1
+    for place in range(len(emissions)):
+        row = emissions[place]
         if used + count > len(trace) - size:
             trace, used = compact(trace, used, beams, count)
-        found = _stay(row, beams, count, pool, table, rules, floor)
+        _choose(row, model.tokens, frame)
+        _stay(row, beams, count, frame, rules)
         for i in range(count):
-            found = _make_room(pool, table, found, order, spare, rules, floor)
+            _make_room(frame, order, spare, rules)
             if rules.closed:
-                found = follow_closed(row, beams[i], pool, table, found, is_tried, model, rules, floor)
+                follow_closed(row, beams[i], frame, model, rules)
             else:
-                found = follow_open(row, beams[i], pool, table, found, tokens, child_of, model, rules, floor)
-        rank(pool, found, rules.log_add)
-        count = best(pool, found, size, rules.beam_threshold, order)
-        used = keep(beams, pool, order, count, trace, used)
-    table[:] = -1
-    floor[0] = -np.inf
-    found = used - used
+                follow_open(row, beams[i], frame, model, rules)
+            end_words(row, beams[i], frame, model, rules)
+        rank(frame.pool, frame.found[0], rules.log_add)
+        count = best(frame.pool, frame.found[0], size, rules.beam_threshold, order)
+        used = keep(beams, frame.pool, order, count, trace, used)
+    _clear(frame)
     for i in range(count):
-        found = _make_room(pool, table, found, order, spare, rules, floor)
-        found = _end(beams[i], pool, table, found, model, rules, floor)
-    found = _close(beams, count, pool, found, model, rules)
-    return _read(pool, order, best(pool, found, min(nbest, size), rules.beam_threshold, order), trace)
+        _make_room(frame, order, spare, rules)
+        if beams[i].node == 0 or (rules.delimiter < 0 and not rules.closed):
+            end_here(beams[i], frame, rules)
+        elif rules.delimiter >= 0:
+            end_words(silence, beams[i], frame, model, rules)
+    _close(beams, count, frame, model, rules)
+    count = best(frame.pool, frame.found[0], min(nbest, size), rules.beam_threshold, order)
+    return _read(frame.pool, order, count, trace)
 
 
-@compiled
+@compiled_in_place
 def _power_of_two(least: int) -> int:
     size = 1
     while size < least:
@@ -88,10 +88,11 @@ def _power_of_two(least: int) -> int:
     return size
 
 
-@compiled
-def _choose(row: Floats, among: Tokens, tokens: Tokens, is_tried: NDArray[np.uint8]) -> None:
-    """Fill `tokens` with the likeliest of a frame."""
-    is_tried[tokens] = 0
+@compiled_in_place
+def _choose(row: Floats, among: Tokens, frame: Frame) -> None:
+    """Choose the tokens of a frame: the likeliest."""
+    tokens, is_tried = frame.tokens, frame.is_tried
+    is_tried[:] = 0
     found = 0
     for token in among:
         if found == len(tokens) and not row[token] > row[tokens[found - 1]]:
@@ -102,98 +103,79 @@ def _choose(row: Floats, among: Tokens, tokens: Tokens, is_tried: NDArray[np.uin
             place -= 1
         tokens[place] = token
         found = min(found + 1, len(tokens))
-    is_tried[tokens] = 1
+    for token in tokens:
+        is_tried[token] = 1
 
 
-@compiled
-def _start(prefix: Prefix, rules: Rules) -> None:
-    """Make the empty prefix, which stands behind a delimiter, as it were."""
-    prefix.last = rules.delimiter
-    prefix.key = mix(prefix.history, TOKEN + prefix.last)
-    prefix.blank = -np.inf if rules.delimiter >= 0 else 0.0
-    prefix.token = 0.0 if rules.delimiter >= 0 else -np.inf
-    prefix.state = rules.start
-    prefix.trace = prefix.symbol = -1
-
-
-@compiled
-def _stay(
-    row: Floats, beams: Prefixes, count: int, pool: Prefixes, table: Ints, rules: Rules, floor: NDArray[np.float64]
-) -> int:
-    """Go on with the prefixes as they are: by a blank, or by their last token."""
-    table[:] = -1
+@compiled_in_place
+def _stay(row: Floats, beams: Prefixes, count: int, frame: Frame, rules: Rules) -> None:
+    """Begin a frame with the prefixes as they are, gone on by a blank or by their last token."""
+    frame.table[:] = -1
+    frame.found[0] = 0
     top, bottom = -np.inf, np.inf
     for i in range(count):
-        pool[i] = beams[i]
-        prefix = pool[i]
-        last = int(prefix.last)
+        frame.pool[i] = beams[i]
+        prefix: Prefix = frame.pool[i]
+        last = prefix.last
         if last >= 0:
             is_between = last == rules.delimiter and prefix.node == 0
             prefix.token = (prefix.total if is_between else prefix.token) + row[last]
         prefix.blank = prefix.total + row[rules.blank]
         score = max(prefix.blank, prefix.token) + prefix.lm + prefix.bonus + prefix.look
         top, bottom = max(top, score), min(bottom, score)
-        enter(pool, table, i)
-    floor[0] = top - rules.beam_threshold
+        frame.table[find(frame.pool, frame.table, prefix.key)] = i
+    frame.found[0] = count
+    frame.floor[0] = top - rules.beam_threshold
     if count == rules.beam_size:
-        floor[0] = max(floor[0], bottom)
-    return count
+        frame.floor[0] = max(frame.floor[0], bottom)
 
 
-@compiled
-def _make_room(
-    pool: Prefixes, table: Ints, found: int, order: Ints, spare: Prefixes, rules: Rules, floor: NDArray[np.float64]
-) -> int:
-    """Drop what cannot be kept where the pool could become too small for one more prefix's successors."""
-    if found + rules.branching < len(pool):
-        return found
-    rank(pool, found, rules.log_add)
-    kept = prune(pool, table, found, rules.beam_size, rules.beam_threshold, order, spare)
+@compiled_in_place
+def _make_room(frame: Frame, order: Ints, spare: Prefixes, rules: Rules) -> None:
+    """Drop what cannot be kept where the pool could become too small for what follows one more prefix."""
+    if frame.found[0] + rules.branching < len(frame.pool):
+        return
+    pool, table = frame.pool, frame.table
+    rank(pool, frame.found[0], rules.log_add)
+    kept = best(pool, frame.found[0], rules.beam_size, rules.beam_threshold, order)
+    bottom = np.inf
+    for i in range(kept):
+        spare[i] = pool[order[i]]
+        bottom = min(bottom, spare[i].score)
+    table[:] = -1
+    for i in range(kept):
+        pool[i] = spare[i]
+        table[find(pool, table, pool[i].key)] = i
+    frame.found[0] = kept
     if kept == rules.beam_size:
-        bottom = np.inf
-        for i in range(kept):
-            bottom = min(bottom, pool[i].score)
-        floor[0] = max(floor[0], bottom)
-    return kept
+        frame.floor[0] = max(frame.floor[0], bottom)
 
 
-@compiled
-def _end(
-    beam: Prefix, pool: Prefixes, table: Ints, found: int, model: Model, rules: Rules, floor: NDArray[np.float64]
-) -> int:
-    """Offer what a prefix becomes when the recording ends: that ends a word as a delimiter does."""
-    word = at_end_of_word(pool, beam, beam.total, rules.delimiter)
-    if beam.node != 0 and rules.delimiter >= 0:
-        return end_word(word, beam.node, pool, table, found, model, rules, floor)
-    if beam.node != 0 and rules.closed:
-        return found
-    key = mix(word.history, TOKEN + word.last)
-    slot = find(pool, table, key)
-    if table[slot] >= 0:
-        merge(pool[table[slot]], word.token, word.trace, word.symbol, rules)
-        return found
-    pool[found] = word
-    pool[found].key, pool[found].look = key, 0.0
-    return offer(pool[found], word.token, slot, table, found, rules, floor)
+@compiled_in_place
+def _clear(frame: Frame) -> None:
+    """Begin the last frame, where the recording ends."""
+    frame.table[:] = -1
+    frame.found[0], frame.floor[0] = 0, -np.inf
+    frame.is_tried[:] = 1
 
 
-@compiled
-def _close(beams: Prefixes, count: int, pool: Prefixes, found: int, model: Model, rules: Rules) -> int:
-    """Add the end of the sentence to what was found; where no prefix ends with a word, to all as they are."""
-    if found == 0:
+@compiled_in_place
+def _close(beams: Prefixes, count: int, frame: Frame, model: Model, rules: Rules) -> None:
+    """End the sentence of what was found; where no prefix ends with a word, take all as they are."""
+    pool = frame.pool
+    if frame.found[0] == 0:
         for i in range(count):
             pool[i] = beams[i]
-        found = count
-    for i in range(found):
-        prefix = pool[i]
+        frame.found[0] = count
+    for i in range(frame.found[0]):
+        prefix: Prefix = pool[i]
         prefix.look = 0.0
-        if rules.lm_unit != NO_LM:
+        if rules.lm_unit != NO_LM and rules.end >= 0:
             gain, prefix.state = advance(model.lm, prefix.state, rules.end)
             prefix.lm += rules.lm_weight * gain
         if model.hot.first_end >= 0:
             prefix.bonus -= model.hot.states[prefix.hot].open
-    rank(pool, found, rules.log_add)
-    return found
+    rank(pool, frame.found[0], rules.log_add)
 
 
 @compiled

@@ -17,12 +17,11 @@ OUTSIDE = -1  # node of a word that the lexicon does not hold
 
 NODE = np.dtype(
     [
-        ("first_child", np.int32),  # the nodes below it, up to those below the next
-        ("first_spelling", np.int32),  # the spellings that end here, likewise
+        ("first_child", np.int64),  # the nodes below it, up to those below the next
+        ("first_spelling", np.int64),  # the spellings that end here, likewise
         ("token", np.int64),  # that leads here
         ("look", np.float64),  # the best that a word which goes through here can add
-    ],
-    align=True,
+    ]
 )
 SPELLING = np.dtype(
     [
@@ -67,13 +66,15 @@ class Rules(NamedTuple):
         branching: the most prefixes that can follow one.
         lm_unit: NO_LM, WORD_LM or CHAR_LM.
         start: first state of the language model.
-        end: its id of the end of a sentence.
+        end: its id of the end of a sentence; -1: that is not counted.
         unknown: its id of unknown words.
         least: log-probability that an unknown word has at least.
         lm_weight: of its log-probabilities.
         word_score: added for each word.
         unk_score: added for each word outside the lexicon; -inf forbids them.
-        unk_look: look-ahead in such a word.
+        unk_length: tokens that such a word has for it.
+        unk_rate: added for each further token.
+        unk_look: look-ahead in such a word, without what its length costs.
         gain: the most that one symbol can add beyond its emission and the word score.
     """
 
@@ -93,5 +94,7 @@ class Rules(NamedTuple):
     lm_weight: float
     word_score: float
     unk_score: float
+    unk_length: int
+    unk_rate: float
     unk_look: float
     gain: float

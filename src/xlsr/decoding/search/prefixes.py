@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.compiled import compiled
+from xlsr.compiled import compiled, compiled_in_place
 
 Prefixes = NDArray[np.void]
 Ints = NDArray[np.int32]
@@ -40,6 +40,7 @@ class Prefix(Protocol):
         hot: state of the hotwords.
         node: of the lexicon: 0 between words, -1 in a word outside it.
         last: token; -1 before the first.
+        length: tokens of the word begun.
         trace: newest remembered symbol; -1 before the first.
         symbol: what comes after it once the prefix is kept; -1: nothing.
     """
@@ -57,6 +58,7 @@ class Prefix(Protocol):
     hot: int
     node: int
     last: int
+    length: int
     trace: int
     symbol: int
 
@@ -66,7 +68,7 @@ PREFIX = np.dtype(
 )
 
 
-@compiled
+@compiled_in_place
 def join(a: float, b: float, log_add: bool) -> float:
     """Return log(exp(a) + exp(b)), or the larger one."""
     high, low = (a, b) if a > b else (b, a)
@@ -75,7 +77,7 @@ def join(a: float, b: float, log_add: bool) -> float:
     return high + math.log1p(math.exp(low - high))
 
 
-@compiled
+@compiled_in_place
 def mix(history: int, symbol: int) -> int:
     """Return the hash of a history followed by a symbol: the finaliser of splitmix64, with two odd constants."""
     value = (history + symbol + 1) * 0x1E3779B97F4A7C15
@@ -84,7 +86,7 @@ def mix(history: int, symbol: int) -> int:
     return int(value ^ ((value >> 31) & 0x1FFFFFFFF))
 
 
-@compiled
+@compiled_in_place
 def find(pool: Prefixes, table: Ints, key: int) -> int:
     """Return the slot of a hash table that holds the prefix of this key, or the free slot where it belongs."""
     mask = len(table) - 1
@@ -94,14 +96,7 @@ def find(pool: Prefixes, table: Ints, key: int) -> int:
     return slot
 
 
-@compiled
-def enter(pool: Prefixes, table: Ints, count: int) -> int:
-    """Enter the record at pool[count], whose key is not there yet, and return the new number of prefixes."""
-    table[find(pool, table, pool[count].key)] = count
-    return count + 1
-
-
-@compiled
+@compiled_in_place
 def rank(pool: Prefixes, count: int, log_add: bool) -> None:
     """Bring the totals and scores of the first `count` prefixes up to date."""
     for i in range(count):
@@ -110,7 +105,7 @@ def rank(pool: Prefixes, count: int, log_add: bool) -> None:
         prefix.score = prefix.total + prefix.lm + prefix.bonus + prefix.look
 
 
-@compiled
+@compiled_in_place
 def best(pool: Prefixes, count: int, size: int, threshold: float, order: Ints) -> int:
     """Put the indices of the best prefixes first into `order`, in any order, and return how many they are.
 
@@ -150,20 +145,7 @@ def best(pool: Prefixes, count: int, size: int, threshold: float, order: Ints) -
     return min(found, size)
 
 
-@compiled
-def prune(pool: Prefixes, table: Ints, count: int, size: int, threshold: float, order: Ints, spare: Prefixes) -> int:
-    """Keep the best prefixes only, at the front of the pool, and return how many they are."""
-    kept = best(pool, count, size, threshold, order)
-    for i in range(kept):
-        spare[i] = pool[order[i]]
-    table[:] = -1
-    for i in range(kept):
-        pool[i] = spare[i]
-        enter(pool, table, i)
-    return kept
-
-
-@compiled
+@compiled_in_place
 def keep(beams: Prefixes, pool: Prefixes, order: Ints, kept: int, trace: Ints, used: int) -> int:
     """Copy the kept prefixes to the next frame and remember their new symbols; return the length of the memory."""
     for i in range(kept):

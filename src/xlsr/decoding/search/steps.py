@@ -6,86 +6,119 @@ prefix is written into the next free record of the pool, and counts once it is o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.compiled import compiled
+from xlsr.compiled import compiled_in_place
 from xlsr.decoding.hotwords import follow
 from xlsr.decoding.ngram import advance
 from xlsr.decoding.search.model import CHAR_LM, OUTSIDE, WORD_LM, Model, Rules
 from xlsr.decoding.search.prefixes import Floats, Ints, Prefix, Prefixes, Tokens, find, join, mix
 
-_NODE, TOKEN = 1 << 40, 1 << 41  # keep apart what is mixed into keys: symbols, nodes of the lexicon, last tokens
+_NODE, _TOKEN = 1 << 40, 1 << 41  # keep apart what is mixed into keys: symbols, nodes of the lexicon, last tokens
 
 
-@compiled
-def follow_open(
-    row: Floats, beam: Prefix, pool: Prefixes, table: Ints, found: int, tokens: Tokens, child_of: Ints,
-    model: Model, rules: Rules, floor: NDArray[np.float64],
-) -> int:  # fmt: skip
-    """Append each tried token to a prefix that is told apart by its tokens. `child_of` is all OUTSIDE, and left so."""
+class Frame(NamedTuple):
+    """The prefixes of the frame that is being filled.
+
+    Attributes:
+        pool: records, of which the last is for scribbling.
+        table: hash table of their keys: index in the pool, or -1.
+        found: (1,) int64, how many there are.
+        floor: (1,) float64, nothing with a score below it can be kept.
+        tokens: those that are tried.
+        is_tried: (vocab,) uint8, likewise.
+        child_of: (vocab,) int64, for scribbling; OUTSIDE throughout.
+    """
+
+    pool: Prefixes
+    table: Ints
+    found: NDArray[np.int64]
+    floor: NDArray[np.float64]
+    tokens: Tokens
+    is_tried: NDArray[np.uint8]
+    child_of: Tokens
+
+
+@compiled_in_place
+def follow_open(row: Floats, beam: Prefix, frame: Frame, model: Model, rules: Rules) -> None:
+    """Append each token within a word to a prefix that is told apart by its tokens."""
     first = end = 0
     if beam.node >= 0:
         first, end = model.nodes[beam.node].first_child, model.nodes[beam.node + 1].first_child
     for node in range(first, end):
-        child_of[model.nodes[node].token] = node
-    for token in tokens:
-        paths = (beam.blank if token == beam.last else beam.total) + row[token]
-        if token == rules.delimiter:
-            if beam.node != 0:
-                word = at_end_of_word(pool, beam, paths, token)
-                found = end_word(word, beam.node, pool, table, found, model, rules, floor)
-        elif child_of[token] >= 0 or rules.unk_score > -np.inf:
-            key = mix(beam.history, token)
-            found = _add_token(paths, token, child_of[token], key, key, beam, pool, table, found, model, rules, floor)
-    for node in range(first, end):
-        child_of[model.nodes[node].token] = OUTSIDE
-    return found
-
-
-@compiled
-def follow_closed(
-    row: Floats, beam: Prefix, pool: Prefixes, table: Ints, found: int, is_tried: NDArray[np.uint8],
-    model: Model, rules: Rules, floor: NDArray[np.float64],
-) -> int:  # fmt: skip
-    """Append the tokens by which the lexicon goes on."""
-    has_delimiter = rules.delimiter >= 0
-    for node in range(model.nodes[beam.node].first_child, model.nodes[beam.node + 1].first_child):
-        token = model.nodes[node].token
-        if not is_tried[token]:
+        frame.child_of[model.nodes[node].token] = node
+    outside = rules.unk_look + _length_score(beam.length + 1, rules)
+    base = beam.lm + beam.bonus + rules.gain
+    for token in frame.tokens:
+        node = frame.child_of[token]
+        if token == rules.delimiter or (node < 0 and rules.unk_score == -np.inf):
             continue
         paths = (beam.blank if token == beam.last else beam.total) + row[token]
-        if has_delimiter or model.nodes[node].first_child < model.nodes[node + 1].first_child:
-            key = mix(beam.history, _NODE + node)
-            found = _add_token(paths, token, node, key, beam.history, beam, pool, table, found, model, rules, floor)
-        if not has_delimiter and model.nodes[node].first_spelling < model.nodes[node + 1].first_spelling:
-            word = at_end_of_word(pool, beam, paths, token)
+        look = model.nodes[node].look if node >= 0 else outside
+        key = mix(beam.history, token)
+        slot = find(frame.pool, frame.table, key)
+        if frame.table[slot] >= 0:
+            merge(frame.pool[frame.table[slot]], paths, beam.trace, token, rules)
+        elif paths + base + look >= frame.floor[0]:
+            _add_token(paths, token, node, look, key, slot, beam, frame, model, rules)
+    for node in range(first, end):
+        frame.child_of[model.nodes[node].token] = OUTSIDE
+
+
+@compiled_in_place
+def follow_closed(row: Floats, beam: Prefix, frame: Frame, model: Model, rules: Rules) -> None:
+    """Append the tokens by which the lexicon goes on within a word."""
+    base = beam.lm + beam.bonus + rules.gain
+    for node in range(model.nodes[beam.node].first_child, model.nodes[beam.node + 1].first_child):
+        is_leaf = model.nodes[node].first_child == model.nodes[node + 1].first_child
+        token = model.nodes[node].token
+        if not frame.is_tried[token] or (is_leaf and rules.delimiter < 0):
+            continue
+        paths = (beam.blank if token == beam.last else beam.total) + row[token]
+        look = model.nodes[node].look
+        key = mix(beam.history, _NODE + node)
+        slot = find(frame.pool, frame.table, key)
+        if frame.table[slot] >= 0:
+            merge(frame.pool[frame.table[slot]], paths, beam.trace, token, rules)
+        elif paths + base + look >= frame.floor[0]:
+            _add_token(paths, token, node, look, key, slot, beam, frame, model, rules)
+
+
+@compiled_in_place
+def end_words(row: Floats, beam: Prefix, frame: Frame, model: Model, rules: Rules) -> None:
+    """End the word begun in every way: by the delimiter, or without one by each token that completes a spelling."""
+    word: Prefix = frame.pool[len(frame.pool) - 1]
+    if rules.delimiter >= 0:
+        if beam.node != 0 and frame.is_tried[rules.delimiter]:
+            frame.pool[len(frame.pool) - 1] = beam
+            paths = beam.blank if beam.last == rules.delimiter else beam.total
+            word.token, word.last = paths + row[rules.delimiter], rules.delimiter
+            _add_words(word, beam.node, frame, model, rules)
+    elif rules.closed:
+        for node in range(model.nodes[beam.node].first_child, model.nodes[beam.node + 1].first_child):
+            token = model.nodes[node].token
+            is_word = model.nodes[node].first_spelling < model.nodes[node + 1].first_spelling
+            if not is_word or not frame.is_tried[token]:
+                continue
+            frame.pool[len(frame.pool) - 1] = beam
+            word.token, word.last = (beam.blank if token == beam.last else beam.total) + row[token], token
             if model.hot.first_end >= 0:
                 word.hot, gain = follow(model.hot, beam.hot, model.hot.offset + token)
                 word.bonus += gain
-            found = end_word(word, node, pool, table, found, model, rules, floor)
-    if has_delimiter and beam.node > 0 and is_tried[rules.delimiter]:
-        paths = (beam.blank if beam.last == rules.delimiter else beam.total) + row[rules.delimiter]
-        word = at_end_of_word(pool, beam, paths, rules.delimiter)
-        found = end_word(word, beam.node, pool, table, found, model, rules, floor)
-    return found
+            _add_words(word, node, frame, model, rules)
 
 
-@compiled
+@compiled_in_place
 def _add_token(
-    paths: float, token: int, node: int, key: int, history: int, beam: Prefix,
-    pool: Prefixes, table: Ints, found: int, model: Model, rules: Rules, floor: NDArray[np.float64],
-) -> int:  # fmt: skip
-    """Offer a prefix that one token within a word makes longer; return the number of prefixes."""
-    slot = find(pool, table, key)
-    symbol = -1 if rules.closed else token
-    if table[slot] >= 0:
-        merge(pool[table[slot]], paths, beam.trace, symbol, rules)
-        return found
-    if not paths + beam.lm + beam.bonus + rules.gain >= floor[0]:
-        return found
-    pool[found] = beam
-    new = pool[found]
+    paths: float, token: int, node: int, look: float, key: int, slot: int, beam: Prefix,
+    frame: Frame, model: Model, rules: Rules,
+) -> None:  # fmt: skip
+    """Offer a prefix that one token within a word makes longer."""
+    frame.pool[frame.found[0]] = beam
+    new: Prefix = frame.pool[frame.found[0]]
     if rules.lm_unit == CHAR_LM:
         if beam.node == 0 and beam.history != 0:  # the delimiter counts only now: it may have been the last of all
             gain, new.state = advance(model.lm, new.state, model.token_ids[rules.delimiter])
@@ -95,89 +128,101 @@ def _add_token(
     if model.hot.first_end >= 0:
         new.hot, gain = follow(model.hot, beam.hot, model.hot.offset + token)
         new.bonus += gain
-    new.key, new.history = key, history
-    new.node, new.last, new.symbol = node, token, symbol
-    new.look = model.nodes[node].look if node >= 0 else rules.unk_look
-    return offer(new, paths, slot, table, found, rules, floor)
+    if not rules.closed:
+        new.history, new.symbol = key, token
+    new.key, new.node, new.last, new.look = key, node, token, look
+    new.length += 1
+    new.token = paths
+    offer(new, slot, frame, rules)
 
 
-@compiled
-def at_end_of_word(pool: Prefixes, beam: Prefix, paths: float, last: int) -> Prefix:
-    """Copy a prefix whose last word may end now, with these paths and their last token."""
-    pool[len(pool) - 1] = beam
-    word: Prefix = pool[len(pool) - 1]
-    word.token, word.last = paths, last
-    return word
-
-
-@compiled
-def end_word(
-    word: Prefix, node: int, pool: Prefixes, table: Ints, found: int,
-    model: Model, rules: Rules, floor: NDArray[np.float64],
-) -> int:  # fmt: skip
-    """Offer the prefixes that a word spelt up to a node ends: one for each word of this spelling."""
-    first = end = 0
+@compiled_in_place
+def _add_words(word: Prefix, node: int, frame: Frame, model: Model, rules: Rules) -> None:
+    """Offer the prefixes that end with a word spelt up to a node: each word of the lexicon, else the unknown one."""
+    vocab = len(model.token_ids)
+    first = end = known = 0
     if node >= 0:
         first, end = model.nodes[node].first_spelling, model.nodes[node + 1].first_spelling
-    known = end
+        known = end
     if first == end and not rules.closed and rules.unk_score > -np.inf:
         end += 1
     for spelling in range(first, end):
-        name = model.spellings[spelling].word if spelling < known else -1
-        found = _add_word(word, spelling, name, pool, table, found, model, rules, floor)
-    return found
+        is_known = spelling < known
+        symbol = vocab + spelling if is_known else rules.delimiter
+        history = mix(word.history, vocab + model.spellings[spelling].word if rules.closed else symbol)
+        key = mix(history, _TOKEN + word.last)
+        slot = find(frame.pool, frame.table, key)
+        if frame.table[slot] >= 0:
+            merge(frame.pool[frame.table[slot]], word.token, word.trace, symbol, rules)
+            continue
+        bonus = rules.word_score
+        if not is_known:
+            bonus += rules.unk_score + _length_score(word.length, rules)
+        if not word.token + word.lm + word.bonus + bonus + rules.gain >= frame.floor[0]:
+            continue
+        frame.pool[frame.found[0]] = word
+        new: Prefix = frame.pool[frame.found[0]]
+        if rules.lm_unit == WORD_LM:
+            id = model.spellings[spelling].lm_id if is_known else rules.unknown
+            gain, new.state = advance(model.lm, new.state, id)
+            new.lm += rules.lm_weight * (max(gain, rules.least) if id == rules.unknown else gain)
+        if model.hot.first_end >= 0:
+            name = model.spellings[spelling].hot if is_known else model.hot.first_end
+            new.hot, gain = follow(model.hot, word.hot, name)
+            bonus += gain
+        new.bonus += bonus
+        new.key, new.history, new.symbol = key, history, symbol
+        new.node, new.length, new.look = 0, 0, 0.0
+        offer(new, slot, frame, rules)
 
 
-@compiled
-def _add_word(
-    word: Prefix, spelling: int, name: int, pool: Prefixes, table: Ints, found: int,
-    model: Model, rules: Rules, floor: NDArray[np.float64],
-) -> int:  # fmt: skip
-    """Offer the prefix that ends one word; `name` is its number in the lexicon, -1 outside."""
-    vocab = len(model.token_ids)
-    symbol = vocab + spelling if name >= 0 else rules.delimiter
-    history = mix(word.history, vocab + name if rules.closed else symbol)
-    key = mix(history, TOKEN + word.last)
-    slot = find(pool, table, key)
-    if table[slot] >= 0:
-        merge(pool[table[slot]], word.token, word.trace, symbol, rules)
-        return found
-    bonus = rules.word_score + (0.0 if name >= 0 else rules.unk_score)
-    if not word.token + word.lm + word.bonus + bonus + rules.gain >= floor[0]:
-        return found
-    pool[found] = word
-    new = pool[found]
-    if rules.lm_unit == WORD_LM:
-        id = model.spellings[spelling].lm_id if name >= 0 else rules.unknown
-        gain, new.state = advance(model.lm, new.state, id)
-        new.lm += rules.lm_weight * (max(gain, rules.least) if id == rules.unknown else gain)
-    if model.hot.first_end >= 0:
-        end = model.spellings[spelling].hot if name >= 0 else model.hot.first_end
-        new.hot, gain = follow(model.hot, word.hot, end)
-        new.bonus += gain
-    new.bonus += bonus
-    new.key, new.history = key, history
-    new.node, new.symbol, new.look = 0, symbol, 0.0
-    return offer(new, word.token, slot, table, found, rules, floor)
+@compiled_in_place
+def _length_score(length: int, rules: Rules) -> float:
+    """Return what a word outside the lexicon costs beyond `unk_score` for being long."""
+    return rules.unk_rate * max(0, length - rules.unk_length)
 
 
-@compiled
+@compiled_in_place
 def merge(old: Prefix, paths: float, trace: int, symbol: int, rules: Rules) -> None:
     """Add paths to a prefix; of two spellings the likelier is remembered."""
     if rules.closed and paths > max(old.blank, old.token):
-        old.trace, old.symbol = trace, symbol
+        old.trace = trace
+        if old.node == 0:
+            old.symbol = symbol
     old.token = join(old.token, paths, rules.log_add)
 
 
-@compiled
-def offer(
-    new: Prefix, paths: float, slot: int, table: Ints, found: int, rules: Rules, floor: NDArray[np.float64]
-) -> int:
-    """Count in the record at pool[found] if it may be kept."""
-    new.blank, new.token = -np.inf, paths
-    new.score = paths + new.lm + new.bonus + new.look
-    if not new.score >= floor[0]:
-        return found
-    table[slot] = found
-    floor[0] = max(floor[0], new.score - rules.beam_threshold)
-    return found + 1
+@compiled_in_place
+def offer(new: Prefix, slot: int, frame: Frame, rules: Rules) -> None:
+    """Count in the next free record, which has paths that end in its token, if it may be kept."""
+    new.blank = -np.inf
+    new.score = new.token + new.lm + new.bonus + new.look
+    if new.score >= frame.floor[0]:
+        frame.table[slot] = frame.found[0]
+        frame.found[0] += 1
+        frame.floor[0] = max(frame.floor[0], new.score - rules.beam_threshold)
+
+
+@compiled_in_place
+def end_here(beam: Prefix, frame: Frame, rules: Rules) -> None:
+    """Offer a prefix that stands between words, or where words are not told, as it is when the recording ends."""
+    key = mix(beam.history, _TOKEN + rules.delimiter)
+    slot = find(frame.pool, frame.table, key)
+    if frame.table[slot] >= 0:
+        merge(frame.pool[frame.table[slot]], beam.total, beam.trace, beam.symbol, rules)
+        return
+    frame.pool[frame.found[0]] = beam
+    new: Prefix = frame.pool[frame.found[0]]
+    new.key, new.look, new.token = key, 0.0, beam.total
+    offer(new, slot, frame, rules)
+
+
+@compiled_in_place
+def start(prefix: Prefix, rules: Rules) -> None:
+    """Make the empty prefix, which stands behind a delimiter, as it were."""
+    prefix.last = rules.delimiter
+    prefix.key = mix(prefix.history, _TOKEN + prefix.last)
+    prefix.blank = -np.inf if rules.delimiter >= 0 else 0.0
+    prefix.token = 0.0 if rules.delimiter >= 0 else -np.inf
+    prefix.state = rules.start
+    prefix.trace = prefix.symbol = -1
