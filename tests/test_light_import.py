@@ -44,9 +44,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
         "analysis.codes",
         "analysis.probing",
         "analysis.storing",
-        "decoding.beam",
         "decoding.greedy",
-        "decoding.ngram.build",
         "data.augment",
         "data.doctor",
         "data.stored_features",
@@ -55,6 +53,13 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
 )
 def test_the_upper_half_loads_no_torch(module: str) -> None:
     assert not loaded_by(f"import xlsr.{module}") & {*HEAVY}
+
+
+@pytest.mark.parametrize("module", ["decoding.beam", "decoding.ngram.build", "decoding.viterbi"])
+def test_compiled_decoding_loads_no_torch(module: str) -> None:
+    loaded = loaded_by(f"import xlsr.{module}")
+    assert "numba" in loaded
+    assert not loaded & ({*HEAVY} - {"numba"})
 
 
 def test_transcription_with_the_shipped_model_loads_no_torch(repository) -> None:
