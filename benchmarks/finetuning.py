@@ -1,10 +1,11 @@
 """Train one small network (the architecture of the recipe `mini`) with xlsr and with transformers' Trainer: updates a second, and the dev WER at the end.
 
     python benchmarks/finetuning.py speed CORPUS [--updates 20 --rounds 3]
-    python benchmarks/finetuning.py wer CORPUS [--updates 1500]
+    python benchmarks/finetuning.py wer CORPUS [--updates 5000 --shortest --batch 1]
 
 CORPUS is a folder with manifest.jsonl (splits train and dev). Both systems start from the same random weights, see the
-same utterances, as many a batch, for as many updates, at the same peak learning rate; the rival in fp32, its default, ours in fp32 or as told. The rival is set up as
+same utterances, as many a batch, for as many updates, at the same peak learning rate (our head learns at its own, as our
+recipes can say); the rival in fp32, its default, ours in fp32 or as told. The rival is set up as
 its own example script (run_speech_recognition_ctc.py) is: utterances grouped by length, dynamic padding, linear
 schedule with warm-up, SpecAugment from the same config. `speed` runs the two in turn, several times, and compares
 medians; audio is read beforehand for both. Needs: pip install transformers accelerate jiwer
@@ -48,15 +49,17 @@ ARCHITECTURE = tomllib.loads((SHIPPED / "mini.toml").read_text("utf-8"))["model"
     "ctc_loss_reduction": "mean",
     "ctc_zero_infinity": True,
 }
-PEAK_LR, WARMUP, BATCH = 1e-3, 0.1, 2
+PEAK_LR, HEAD_LR, WARMUP = 1e-3, 1e-2, 0.1
 
 
-def fixed_hour(corpus: Path, folder: Path, hours: float) -> tuple[Path, Path]:
-    """Manifests of a fixed part of the training split and of the whole dev split."""
+def fixed_hour(corpus: Path, folder: Path, hours: float, *, shortest: bool) -> tuple[Path, Path]:
+    """Manifests of a fixed part of the training split, drawn or its shortest utterances, and of the whole dev split."""
     for split in ("train", "dev"):
         utterances = read_manifest(corpus / "manifest.jsonl", split=split)
         if split == "train":
             order = np.random.default_rng(0).permutation(len(utterances))
+            if shortest:
+                order = np.argsort([u.duration for u in utterances], kind="stable")
             ends = np.cumsum([utterances[i].duration for i in order])
             utterances = [utterances[i] for i in order[: int(np.searchsorted(ends, hours * 3600))]]
         write_manifest(utterances, folder / f"{split}.jsonl")
@@ -75,22 +78,22 @@ def start_model(train: Path, folder: Path) -> Path:
     return folder
 
 
-def equal_batches(train: Path) -> float:
+def equal_batches(train: Path, batch: int) -> float:
     """The padded seconds at which our batches hold as much audio on average as the rival's."""
     durations = [u.duration for u in read_manifest(train)]
 
     def miss(seconds: float) -> float:
         plan = plan_batches(durations, max_seconds=seconds, rng=np.random.default_rng(0))
-        return abs(sum(durations) / len(plan) - BATCH * float(np.mean(durations)))
+        return abs(sum(durations) / len(plan) - batch * float(np.mean(durations)))
 
-    return float(min(np.arange(1.0, 2.0, 0.02) * BATCH * np.mean(durations), key=miss))
+    return float(min(np.arange(1.0, 2.0, 0.02) * batch * np.mean(durations), key=miss))
 
 
-def ours(train: Path, dev: Path, start: Path, out: Path, updates: int, precision: str) -> dict[str, float]:
+def ours(train: Path, dev: Path, start: Path, out: Path, updates: int, batch: int, precision: str) -> dict[str, float]:
     """Train with xlsr."""
     overrides = {
-        "data.train": str(train), "data.dev": str(dev), "data.batch_seconds": equal_batches(train), "model.start": str(start),
-        "optim.lr": PEAK_LR, "optim.updates": updates, "optim.warmup": WARMUP, "optim.weight_decay": 0.0,
+        "data.train": str(train), "data.dev": str(dev), "data.batch_seconds": equal_batches(train, batch), "model.start": str(start),
+        "optim.lr": PEAK_LR, "optim.head_lr": HEAD_LR, "optim.updates": updates, "optim.warmup": WARMUP, "optim.weight_decay": 0.0,
         "run.eval_every": updates, "run.log_every": max(updates // 20, 1), "run.device": "cpu",
         "run.precision": precision,
     }  # fmt: skip
@@ -132,7 +135,9 @@ class _Clock(RivalTrainer):
         return loss
 
 
-def rival(train: Path, dev: Path, start: Path, out: Path, updates: int, *, score: bool = True) -> dict[str, float]:
+def rival(
+    train: Path, dev: Path, start: Path, out: Path, updates: int, batch: int, *, score: bool = True
+) -> dict[str, float]:
     """Train with transformers' Trainer as its example script does."""
     tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(start)
     extractor = Wav2Vec2FeatureExtractor.from_pretrained(start)
@@ -151,7 +156,7 @@ def rival(train: Path, dev: Path, start: Path, out: Path, updates: int, *, score
         return padded
 
     arguments = TrainingArguments(
-        output_dir=str(out), max_steps=updates, per_device_train_batch_size=BATCH, learning_rate=PEAK_LR,
+        output_dir=str(out), max_steps=updates, per_device_train_batch_size=batch, learning_rate=PEAK_LR,
         warmup_steps=int(WARMUP * updates), lr_scheduler_type="linear", train_sampling_strategy="group_by_length",
         length_column_name="length", save_strategy="no", report_to=[], use_cpu=True, logging_steps=max(updates // 20, 1),
         disable_tqdm=True, seed=0, remove_unused_columns=False,
@@ -159,7 +164,7 @@ def rival(train: Path, dev: Path, start: Path, out: Path, updates: int, *, score
     trainer = _Clock(model=model, args=arguments, train_dataset=rows, data_collator=collate, processing_class=extractor)
     trainer.train()
     steps = np.diff(trainer.moments)
-    seconds = BATCH * float(np.mean([row["length"] for row in rows.rows])) / 16_000
+    seconds = batch * float(np.mean([row["length"] for row in rows.rows])) / 16_000
     figures = {"updates_per_second": 1 / float(np.mean(steps)), "x_real_time": seconds / float(np.mean(steps))}
     return figures | (_score(model, processor, dev) if score else {})
 
@@ -181,6 +186,8 @@ def main() -> None:
     parser.add_argument("question", choices=["speed", "wer"])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--shortest", action="store_true", help="the shortest utterances, not drawn ones")
+    parser.add_argument("--batch", type=int, default=2, help="utterances of the rival's; ours hold as much audio")
     parser.add_argument("--updates", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="fp32", help="of ours; the rival has fp32, its default")
@@ -188,12 +195,13 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    train, dev = fixed_hour(arguments.corpus, arguments.out, arguments.hours)
+    train, dev = fixed_hour(arguments.corpus, arguments.out, arguments.hours, shortest=arguments.shortest)
     start = start_model(train, arguments.out / "start")
     if arguments.question == "wer":
-        found = {"xlsr": ours(train, dev, start, arguments.out / "xlsr", arguments.updates, arguments.precision)}
-        print(json.dumps(found), flush=True)
-        found["transformers"] = rival(train, dev, start, arguments.out / "transformers", arguments.updates)
+        mine = ours(train, dev, start, arguments.out / "xlsr", arguments.updates, arguments.batch, arguments.precision)
+        print(json.dumps(mine), flush=True)
+        theirs = rival(train, dev, start, arguments.out / "transformers", arguments.updates, arguments.batch)
+        found = {"xlsr": mine, "transformers": theirs}
         print(json.dumps(found, indent=2))
         return
     rounds = []
@@ -206,9 +214,12 @@ def main() -> None:
             start,
             arguments.out / f"xlsr{number}",
             arguments.updates,
+            arguments.batch,
             arguments.precision,
         )
-        theirs = rival(train, dev, start, arguments.out / f"transformers{number}", arguments.updates, score=False)
+        theirs = rival(
+            train, dev, start, arguments.out / f"transformers{number}", arguments.updates, arguments.batch, score=False
+        )
         rounds.append((mine, theirs))
         print(json.dumps({"xlsr": mine, "transformers": theirs}), flush=True)
     for key in ("updates_per_second", "x_real_time"):

@@ -90,9 +90,12 @@ def main() -> None:
     model = xlsr.load_model(arguments.model, threads=1)
     waveform = read(arguments.recording, arguments.seconds)
     total = num_frames(len(waveform))
-    whole = model.decode(model.engine.log_probs([waveform])[0])
+    whole_rows = model.engine.log_probs([waveform])[0]
+    whole = model.decode(whole_rows)
     rng = np.random.default_rng(0)
     counts: Counter[str] = Counter()
+    apart: list[float] = []
+    flips: list[float] = []
     changes: Counter[tuple[int, str, str]] = Counter()
     for number in range(arguments.windowings):
         size = int(rng.integers(400, 1501))
@@ -102,7 +105,10 @@ def main() -> None:
             for window in windows([waveform], window_frames=size, overlap_frames=shared)
         ]
         joined = list(stitch(parts, model.tokenizer.blank_id))
-        words = model.decode(np.concatenate([part.log_probs for part in joined]))
+        rows = np.concatenate([part.log_probs for part in joined])
+        apart.append(np.abs(np.exp(rows) - np.exp(whole_rows)).max(axis=1).mean())
+        flips.append((rows.argmax(axis=1) != whole_rows.argmax(axis=1)).mean())
+        words = model.decode(rows)
         for seam in seams(model, parts, joined, words):
             kind = "the windows disagree, and" if seam.left != seam.right else "the windows agree, and"
             right = seam.out in (seam.left, seam.right)
@@ -120,6 +126,9 @@ def main() -> None:
         counts["seconds elsewhere"] += int((~close).sum()) // 50
         counts["equal texts"] += [word.text for word in words] == [word.text for word in whole]
     print(f"{model.description.name}, {total / 50:.0f} s, {len(whole)} words, {arguments.windowings} windowings")
+    print(
+        f"probabilities differ from the whole's by {np.mean(apart):.4f} on average, {np.mean(flips):.2%} of frames change their best symbol"
+    )
     for name in sorted(counts):
         print(f"{counts[name]:7d} {name}")
     for (seconds, was, is_now), count in sorted(changes.items()):

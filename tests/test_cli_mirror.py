@@ -8,8 +8,10 @@ import pytest
 import xlsr
 from xlsr import cli
 from xlsr.data.corpora.layouts import Layout
+from xlsr.data.stored_features import FeatureType
 from xlsr.metrics import Key
-from xlsr.recognizer import EngineName, Recognizer
+from xlsr.recognizer import Recognizer
+from xlsr.recognizer.opening import EngineName
 from xlsr.results import OUTPUT_FORMATS, Timestamps
 
 
@@ -23,12 +25,14 @@ def defaults(function) -> dict[str, object]:
     ("verb", "functions"),
     [
         (cli.recognition.transcribe, [xlsr.load_model, Recognizer.transcribe_many]),
+        (cli.alignment.align, [xlsr.load_model, Recognizer.align]),
         (cli.doctor.doctor, [xlsr.doctor]),
         (cli.analysis.codes, [xlsr.codes]),
         (cli.analysis.probe_features, [xlsr.probe_features]),
         (cli.evaluation.evaluate, [xlsr.load_model, xlsr.evaluate]),
         (cli.checkpoints.export, [xlsr.export_model]),
         (cli.corpora.prepare, [xlsr.prepare]),
+        (cli.corpora.features, [xlsr.store_features]),
         (cli.checkpoints.info, [xlsr.info]),
         (cli.checkpoints.import_model, [xlsr.import_model]),
     ],
@@ -48,19 +52,23 @@ def test_choices_are_the_same() -> None:
     assert typing.get_args(cli.evaluation.Key) == typing.get_args(Key)
     assert set(typing.get_args(cli.recognition.OutputFormat)) == {*OUTPUT_FORMATS, "all"}
     assert typing.get_args(cli.corpora.Layout) == typing.get_args(Layout)
+    assert typing.get_args(cli.corpora.FeatureType) == typing.get_args(FeatureType)
 
 
 @pytest.mark.parametrize(
     "verb",
     [
         "transcribe",
+        "align",
         "evaluate",
         "finetune",
         "pretrain",
+        "distill",
         "import",
         "export",
         "info",
         "prepare",
+        "features",
         "doctor",
         "codes",
         "probe-features",

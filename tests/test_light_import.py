@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "onnx", "onnxruntime", "matplotlib")
+HEAVY = ("torch", "transformers", "onnx", "onnxruntime", "matplotlib", "numba")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -32,6 +32,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     "module",
     [
         "recognizer",
+        "alignment",
         "streaming",
         "results",
         "tokenizer",
@@ -42,9 +43,11 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
         "classifiers",
         "analysis.codes",
         "analysis.probing",
+        "analysis.storing",
         "decoding.greedy",
         "data.augment",
         "data.doctor",
+        "data.stored_features",
         "cli",
     ],
 )

@@ -7,10 +7,10 @@ import pytest
 import soundfile
 
 from tests.levels import LevelEngine, level_recognizer, random_words, spoken, waveform_of
-from xlsr import recognizer as module
 from xlsr.engines import silero
 from xlsr.errors import AudioError, CheckpointError, MissingDependencyError
 from xlsr.recognizer import Failure, Recognizer
+from xlsr.recognizer import facade as module
 from xlsr.results import Segment
 
 WORDS = random_words(np.random.default_rng(0), 400)

@@ -18,11 +18,12 @@ def test_every_public_name_loads_and_is_documented(name: str) -> None:
 
 def test_public_names_are_stable() -> None:
     assert set(xlsr.__all__) == {
-        "AudioInfo", "Character", "DoctorReport", "Failure", "Phone", "Recognizer", "Segment", "StreamingRecognizer",
-        "Tokenizer",
-        "Transcript", "Update", "Wav2Vec2Config", "Word", "XlsrError", "__version__", "cer", "codes", "doctor",
-        "evaluate", "export_model", "finetune", "import_model", "info", "load_audio", "load_checkpoint", "load_model",
-        "prepare", "pretrain", "probe_features", "read_manifest", "wer", "write_manifest",
+        "AudioInfo",
+        "Character", "DoctorReport", "Failure", "Phone", "Recognizer", "Segment", "StreamingRecognizer", "Tokenizer",
+        "Transcript", "Update", "Wav2Vec2Config", "Word", "XlsrError", "__version__", "cer", "codes", "distill",
+        "doctor", "evaluate", "export_model", "finetune", "forced_align", "import_model", "info", "load_audio",
+        "load_checkpoint", "load_model", "prepare", "pretrain", "probe_features", "read_manifest", "store_features",
+        "wer", "write_features", "write_manifest",
     }  # fmt: skip
 
 

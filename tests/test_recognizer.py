@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 import xlsr
-from xlsr import recognizer as module
 from xlsr.errors import AudioError, CheckpointError
 from xlsr.recognizer import Failure, Recognizer
+from xlsr.recognizer import facade as module
 
 
 @pytest.fixture(scope="module", params=["openvino", "torch"])

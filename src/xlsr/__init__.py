@@ -29,6 +29,7 @@ _HOMES = {
     "Tokenizer": "xlsr.tokenizer",
     "Wav2Vec2Config": "xlsr.config",
     "XlsrError": "xlsr.errors",
+    "forced_align": "xlsr.alignment",
     "wer": "xlsr.metrics",
     "cer": "xlsr.metrics",
     "prepare": "xlsr.data.prepare",
@@ -39,6 +40,9 @@ _HOMES = {
     "codes": "xlsr.analysis.codes",
     "probe_features": "xlsr.analysis.probing",
     "write_manifest": "xlsr.data.manifest",
+    "store_features": "xlsr.analysis.storing",
+    "write_features": "xlsr.data.stored_features",
+    "distill": "xlsr.training.distill",
     "finetune": "xlsr.training.finetune",
     "pretrain": "xlsr.training.pretrain",
     "export_model": "xlsr.export.graph",
@@ -50,8 +54,10 @@ _HOMES = {
 __all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
+    from xlsr.alignment import forced_align as forced_align
     from xlsr.analysis.codes import codes as codes
     from xlsr.analysis.probing import probe_features as probe_features
+    from xlsr.analysis.storing import store_features as store_features
     from xlsr.audio import load_audio as load_audio
     from xlsr.checkpoint.load import import_model as import_model
     from xlsr.checkpoint.load import load_checkpoint as load_checkpoint
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     from xlsr.data.manifest import read_manifest as read_manifest
     from xlsr.data.manifest import write_manifest as write_manifest
     from xlsr.data.prepare import prepare as prepare
+    from xlsr.data.stored_features import write_features as write_features
     from xlsr.errors import XlsrError as XlsrError
     from xlsr.evaluation import evaluate as evaluate
     from xlsr.export.graph import export_model as export_model
@@ -79,6 +86,7 @@ if TYPE_CHECKING:
     from xlsr.streaming import StreamingRecognizer as StreamingRecognizer
     from xlsr.streaming import Update as Update
     from xlsr.tokenizer import Tokenizer as Tokenizer
+    from xlsr.training.distill import distill as distill
     from xlsr.training.finetune import finetune as finetune
     from xlsr.training.pretrain import pretrain as pretrain
 

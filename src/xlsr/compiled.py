@@ -1,6 +1,7 @@
 """Loops that NumPy cannot say, compiled by numba on first use and kept on disk. Floor 0.
 
-Modules of compiled loops are imported where they are used, not with the package: numba itself takes a third of a second.
+Modules of compiled loops are imported where they are used, not with the package: numba itself takes a third of a
+second.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@
     ├── ConfigError              a config.json that this network cannot compute exactly
     ├── CheckpointError          weights that are missing, left over, of another shape, or damaged
     ├── TokenizerError           a vocabulary that contradicts itself, or text outside it
+    ├── LanguageModelError       an n-gram model that cannot be read, or a text that none can be made of
+    ├── LexiconError             a list of words that cannot be read, or spells outside the vocabulary
+    ├── AlignmentError           a text that does not fit its recording
     ├── ManifestError            a list of utterances that cannot be read
     ├── RecipeError              a training recipe with unknown or contradictory keys
     ├── TrainingError            a run that cannot start, resume or go on
@@ -49,6 +52,18 @@ class CheckpointError(XlsrError):
 
 class TokenizerError(XlsrError):
     """A vocabulary that contradicts itself, or text outside it."""
+
+
+class LanguageModelError(XlsrError):
+    """An n-gram model that cannot be read, or a text that none can be made of."""
+
+
+class LexiconError(XlsrError):
+    """A list of words that cannot be read, or spells outside the vocabulary."""
+
+
+class AlignmentError(XlsrError):
+    """A text that does not fit its recording."""
 
 
 class ManifestError(XlsrError):

@@ -98,7 +98,7 @@ def test_the_clean_manifest_keeps_bytes_and_tells_what_it_did(tmp_path) -> None:
     write_soundfile(tmp_path / "a.wav", tone(1.0), 16_000)
     lines = [
         b'{"text" : "kept as it is" ,"audio":"a.wav","duration":1, "offset": 0,  "note":"\\u00e9"}',
-        '{"audio": "a.wav", "duration": 1.0, "offset": 0, "text": " cafe\u0301\u00a0au\u200b lait ", "n": 1}'.encode(),
+        '{"audio": "a.wav", "duration": 1, "features": "t/a.npy", "text": " cafe\u0301\u00a0au\u200b lait "}'.encode(),
         b'{"audio": "gone.wav", "duration": 1.0, "text": "lost"}',
         b"{broken",
     ]
@@ -109,7 +109,8 @@ def test_the_clean_manifest_keeps_bytes_and_tells_what_it_did(tmp_path) -> None:
     assert path.read_bytes() == before
     kept, mended = (tmp_path / "clean.jsonl").read_bytes().splitlines(keepends=True)
     assert kept == lines[0] + b"\r\n"
-    assert json.loads(mended) == {"audio": "a.wav", "duration": 1.0, "offset": 0, "text": "café au lait", "n": 1}
+    unchanged = {"audio": "a.wav", "duration": 1, "features": "t/a.npy"}
+    assert json.loads(mended) == unchanged | {"text": "café au lait"}
     assert [(repair.line, repair.after) for repair in report.repaired] == [(2, "café au lait")]
     dropped = [json.loads(line) for line in (tmp_path / "clean.dropped.jsonl").read_text("utf-8").splitlines()]
     assert [(row["line"], [why["code"] for why in row["reasons"]]) for row in dropped] == [
@@ -117,8 +118,9 @@ def test_the_clean_manifest_keeps_bytes_and_tells_what_it_did(tmp_path) -> None:
     assert dropped[1]["row"].strip() == "{broken"
     assert report.dropped == (3, 4)
 
-    doctor(path, fix=tmp_path / "deep" / "clean.jsonl")  # in another folder its recordings are found again
+    doctor(path, fix=tmp_path / "deep" / "clean.jsonl")  # in another folder its files are found again
     assert doctor(tmp_path / "deep" / "clean.jsonl").count("error") == 0
+    assert json.loads((tmp_path / "deep" / "clean.jsonl").read_bytes().splitlines()[1])["features"] == "../t/a.npy"
 
 
 def test_the_clean_manifest_overwrites_none_that_was_read(tmp_path) -> None:

@@ -109,6 +109,7 @@ def test_the_corpora_are_read(corpora) -> None:
         ("alignment", [[0, 1]], r"\[start, end, phone\]"),
         ("alignment", [[0, "1", "a"]], "seconds are wanted"),
         ("alignment", [[1, 0, "a"]], "ends before it begins"),
+        ("features", 3, "a string or null"),
     ],
 )
 def test_a_bad_detail_is_named(tmp_path, key: str, value, message: str) -> None:
@@ -118,7 +119,8 @@ def test_a_bad_detail_is_named(tmp_path, key: str, value, message: str) -> None:
 
 def test_details_are_read(tmp_path) -> None:
     row = {"audio": "x.wav", "duration": 1, "sample_rate": 8000.0, "channel": 1, "alignment": [[0, 0.5, "a"]]}
-    (utterance,) = read_manifest(write(tmp_path, row))
+    (utterance,) = read_manifest(write(tmp_path, row | {"features": "f/x.npy"}))
+    assert utterance.features == tmp_path / "f" / "x.npy"
     assert (utterance.sample_rate, utterance.channel) == (8000, 1)
     assert utterance.alignment == (Interval(0.0, 0.5, "a"),)
 
@@ -144,6 +146,7 @@ times = st.floats(0, 1e6)
             sample_rate=st.none() | st.integers(0, 999_999),
             channel=st.none() | st.integers(0, 9),
             alignment=st.lists(st.builds(Interval, st.just(0.5), st.floats(0.5, 9), st.text()), max_size=3).map(tuple),
+            features=st.none() | st.sampled_from(["f.tar/ä.npy", "../deep/f.npy"]),
         ),
         min_size=1,
         max_size=5,
@@ -151,11 +154,23 @@ times = st.floats(0, 1e6)
 )
 def test_what_is_written_is_read(tmp_path_factory, utterances) -> None:
     folder = tmp_path_factory.mktemp("lists")
-    placed = [replace(utterance, audio=folder / utterance.audio) for utterance in utterances]
+    placed = [
+        replace(each, audio=folder / each.audio, features=folder / each.features if each.features else None)
+        for each in utterances
+    ]
     write_manifest(placed, folder / "list.jsonl")
-    found = read_manifest(folder / "list.jsonl")
-    assert [replace(each, audio=Path(os.path.normpath(each.audio))) for each in found] == [
-        replace(each, audio=Path(os.path.normpath(each.audio))) for each in placed
+    assert normal(read_manifest(folder / "list.jsonl")) == normal(placed)
+
+
+def normal(utterances: list[Utterance]) -> list[Utterance]:
+    """The same with paths that have no way up in them."""
+    return [
+        replace(
+            each,
+            audio=Path(os.path.normpath(each.audio)),
+            features=Path(os.path.normpath(each.features)) if each.features else None,
+        )
+        for each in utterances
     ]
 
 

@@ -114,6 +114,14 @@ def test_segments_of_a_recording_share_one_member(tmp_path) -> None:
         np.testing.assert_array_equal(load_utterance(member), load_utterance(file))
 
 
+def test_features_stay_where_they_are(tmp_path) -> None:
+    file = utterance(layouts.save(tmp_path / "a.wav", "alpha"), features=tmp_path / "taught.tar" / "a.npy")
+    (member,) = write_shards([file], tmp_path / "train").utterances
+    assert replace(member, audio=file.audio) == file
+    ((found, _),) = stream_shard(member.audio.parent)
+    assert found == replace(member, features=None)
+
+
 def test_names_that_meet_are_told_apart(tmp_path) -> None:
     places = ("a/x.wav", "b/x.wav", "c/X.wav", "a/x.1.wav", "a/x-2.wav")
     files = [

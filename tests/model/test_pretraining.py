@@ -99,6 +99,14 @@ def test_perplexity_counts_the_entries_in_use() -> None:
     assert perplexity(half).item() == pytest.approx(4)
 
 
+def test_an_entry_that_nothing_takes_has_a_finite_gradient() -> None:
+    logits = torch.zeros(3, 1, 4)
+    logits[..., 0] = -200  # its probability is zero in single precision
+    logits.requires_grad_()
+    perplexity(logits.softmax(dim=-1)).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
 def by_hand(states, targets, counts, negatives, alike, temperature) -> torch.Tensor:
     """The same logits, frame by frame as the paper writes them."""
     rows, first = [], 0

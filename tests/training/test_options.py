@@ -19,7 +19,7 @@ from xlsr.training.distributed import Ranks, settle_precision
 from xlsr.training.finetune import finetune
 from xlsr.training.recipe import FinetuneRecipe, read_recipe
 from xlsr.training.schedule import lr_scale
-from xlsr.training.tasks import Draw, Evaluation
+from xlsr.training.tasks import Draw, Evaluation, standing
 from xlsr.training.trainer import Trainer
 
 SHORT = {"optim.updates": 4, "run.eval_every": 2, "run.log_every": 1}
@@ -250,9 +250,15 @@ def test_other_utterances_or_symbols_than_a_run_began_with_are_refused(corpus, t
 
 def test_while_no_word_is_right_letters_choose_the_best_model(corpus, tmp_path) -> None:  # noqa: F811
     task = CTCTask(read_recipe(corpus / "recipe.toml", FinetuneRecipe, SHORT | {"run.eval_every": 1}))
-    rates = iter([0.9, 0.8, 0.85, 0.95])
-    task.evaluate = lambda ranks: Evaluation({"wer": 1.0, "cer": next(rates)})
+    rates = iter([(0.97, 0.9), (1.03, 0.8), (0.99, 0.85), (1.0, 0.95)])
+    task.evaluate = lambda ranks: Evaluation(dict(zip(("wer", "cer"), next(rates), strict=True)))
     assert Trainer(task, task.recipe, tmp_path).run().update == 2
+
+
+def test_words_choose_the_best_model_once_some_are_right() -> None:
+    assert standing({"wer": 0.5, "cer": 0.4}) < standing({"wer": 0.6, "cer": 0.3})
+    assert standing({"wer": 0.5, "cer": 0.3}) < standing({"wer": 0.5, "cer": 0.4})
+    assert standing({"loss_bits": 3.0, "accuracy": 0.1}) < standing({"loss_bits": 3.1, "accuracy": 0.0})
 
 
 def test_a_device_nobody_has_is_named(corpus, tmp_path) -> None:  # noqa: F811

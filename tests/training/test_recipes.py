@@ -8,7 +8,7 @@ from xlsr.config import Wav2Vec2Config
 from xlsr.training.recipe import SHIPPED, FinetuneRecipe, read_recipe
 
 NAMES = sorted(
-    path.stem for path in SHIPPED.glob("*.toml") if not path.stem.startswith(("pretrain-", "continue-"))
+    path.stem for path in SHIPPED.glob("*.toml") if not path.stem.startswith(("pretrain-", "continue-", "distill-"))
 )  # of fine-tuning
 
 # fairseq's configurations: lr, updates, seconds a batch, batches an update, time masks, channel masks, layerdrop,

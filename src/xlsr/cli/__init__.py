@@ -5,7 +5,18 @@ modules are imported inside the verbs, so that `xlsr --help` answers at once. A 
 work; importing it puts them into the application. Floor 7.
 """
 
-from xlsr.cli import analysis, checkpoints, corpora, doctor, evaluation, recognition, training
+from xlsr.cli import alignment, analysis, checkpoints, corpora, doctor, evaluation, recognition, training
 from xlsr.cli.app import app, main
 
-__all__ = ["analysis", "app", "checkpoints", "corpora", "doctor", "evaluation", "main", "recognition", "training"]
+__all__ = [
+    "alignment",
+    "analysis",
+    "app",
+    "checkpoints",
+    "corpora",
+    "doctor",
+    "evaluation",
+    "main",
+    "recognition",
+    "training",
+]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from xlsr.cli.app import app, usage
+from xlsr.cli.app import app, usage, watched
 
 Layout = Literal[
     "auto", "manifest", "librispeech", "commonvoice", "ljspeech", "kaldi", "fairseq", "huggingface", "parquet", "plain"
 ]
+FeatureType = Literal["float16", "float32"]
 
 
 @app.command
@@ -65,3 +67,54 @@ def prepare(
     if report.failures:
         print(f"xlsr: {len(report.failures)} recordings were left out", file=sys.stderr)
     return 1 if report.failures else 0
+
+
+@app.command
+def features(
+    manifest: Path,
+    out: Path,
+    /,
+    *,
+    model: str,
+    layer: int | None = None,
+    split: str | None = None,
+    dtype: FeatureType = "float16",
+    shard_megabytes: int = 256,
+    device: str = "auto",
+    threads: int = 0,
+    batch_seconds: float = 20.0,
+) -> int:
+    """Store what a layer of a model makes of recordings, for xlsr distill to learn from: the teacher runs once.
+
+    Args:
+        manifest: a JSON-lines list of recordings.
+        out: the folder to write: tar shards, and a manifest that names the features beside the audio.
+        model: any checkpoint with an encoder.
+        layer: counted from 1; the last unless given.
+        split: take the rows of this split only.
+        dtype: of the numbers; float16 ends at 65504.
+        shard_megabytes: size at which a shard is closed.
+        device: cpu, cuda, or auto.
+        threads: CPU threads; 0 leaves the choice to torch.
+        batch_seconds: seconds of audio computed at once.
+    """
+    from xlsr.analysis.storing import store_features
+
+    found = store_features(
+        model,
+        manifest,
+        out,
+        layer=layer,
+        split=split,
+        dtype=dtype,
+        shard_megabytes=shard_megabytes,
+        device=device,
+        threads=threads,
+        batch_seconds=batch_seconds,
+        progress=partial(watched, label="encoding"),
+    )
+    print(found.manifest)
+    for line in found.failures:
+        print(f"xlsr: {line}", file=sys.stderr)
+    print(f"xlsr: {found.utterances} utterances stored, {len(found.failures)} left out", file=sys.stderr)
+    return 1 if found.failures else 0

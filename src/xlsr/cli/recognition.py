@@ -81,7 +81,7 @@ def transcribe(
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
     introduce(recognizer)
     prints_lines = output_dir is None and output_format == "txt" and timestamps != "none" and channel != "split"
-    output = _Output(output_format, output_dir, highlight_words, _Watch(lines=prints_lines, alone=len(recordings) == 1))
+    watch = _Watch(lines=prints_lines, alone=len(recordings) == 1)
     results = recognizer.transcribe_many(
         sources(recordings),
         batch_seconds=batch_seconds,
@@ -89,9 +89,9 @@ def transcribe(
         vad=vad,
         channel=channel,
         sample_rate=sample_rate,
-        progress=output.watch,
+        progress=watch,
     )
-    return output.show(recordings, results)
+    return _show(Output(output_format, output_dir, highlight_words), watch, recordings, results)
 
 
 def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highlight_words: bool) -> str:
@@ -107,38 +107,44 @@ def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highl
     return ""
 
 
+def _show(
+    output: Output, watch: _Watch, recordings: Sequence[Recording], results: Iterator[Transcript | Failure]
+) -> int:
+    """Print or write every result, unless it is printed already, and return the exit status."""
+    from xlsr.results import Transcript
+
+    failed = 0
+    if output.folder is not None:  # printed texts scroll by themselves
+        results = watched(results, len(recordings))
+    for recording, result in zip(recordings, results, strict=True):
+        is_printed = watch.finish()
+        if isinstance(result, Transcript):
+            output.emit(result, recording, is_printed=is_printed)
+        else:
+            failed += 1
+            print(f"xlsr: {result.error}", file=sys.stderr)
+    if failed and len(recordings) > 1:
+        print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
 @dataclass(frozen=True)
-class _Output:
+class Output:
     """Where transcripts go, and in which format; printed without a folder."""
 
     output_format: OutputFormat
     folder: Path | None
-    highlight_words: bool
-    watch: _Watch
+    highlight_words: bool = False
 
-    def show(self, recordings: Sequence[Recording], results: Iterator[Transcript | Failure]) -> int:
-        """Print or write every result, unless it is printed already, and return the exit status."""
-        from xlsr.results import Transcript
-
-        failed = 0
-        if self.folder is not None:  # printed texts scroll by themselves
-            results = watched(results, len(recordings))
-        for recording, result in zip(recordings, results, strict=True):
-            is_printed = self.watch.finish()
-            if not isinstance(result, Transcript):
-                failed += 1
-                print(f"xlsr: {result.error}", file=sys.stderr)
-                continue
-            if result.audio is not None:
-                for note in result.audio.notes:
-                    print(f"xlsr: {result.audio.name}: {note}", file=sys.stderr)
-            if self.folder is not None:
-                self._write(result, self.folder / recording.stem)
-            elif not is_printed:
-                self._print(result)
-        if failed and len(recordings) > 1:
-            print(f"xlsr: {failed} of {len(recordings)} recordings failed", file=sys.stderr)
-        return 1 if failed else 0
+    def emit(self, transcript: Transcript, recording: Recording, *, is_printed: bool = False) -> None:
+        """Print or write one transcript, and say on stderr what is odd about its recording."""
+        if transcript.audio is not None:
+            for note in transcript.audio.notes:
+                print(f"xlsr: {transcript.audio.name}: {note}", file=sys.stderr)
+        if self.folder is not None:
+            self._write(transcript, self.folder / recording.stem)
+        elif not is_printed:
+            self._print(transcript)
 
     def _print(self, transcript: Transcript) -> None:
         from xlsr.results import format_transcript

@@ -75,6 +75,33 @@ def pretrain(
     return 0
 
 
+@app.command
+def distill(
+    recipe: Path,
+    /,
+    *overrides: Annotated[str, Parameter(name="--TABLE.KEY VALUE", allow_leading_hyphen=True)],
+    out: Annotated[Path, Parameter(alias="-o")],
+    resume: bool = False,
+) -> int:
+    """Teach a small encoder the features of a big one by a TOML recipe; any key can be overridden: --optim.lr 1e-4.
+
+    Args:
+        recipe: the TOML file, or the name of a shipped recipe: distill-mini, distill-phone.
+        out: folder of the run; its best/ is the encoder, to be fine-tuned.
+        resume: go on with the run in out.
+        overrides: recipe keys with their values.
+    """
+    from xlsr.errors import require
+
+    require("torch", "train", "training")
+    from xlsr.training.distill import distill as run
+
+    result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
+    if os.environ.get("RANK", "0") == "0":
+        print(result.folder)
+    return 0
+
+
 def _probe(recipe: str, overrides: dict[str, Json]) -> int:
     from xlsr.training.probe import probe
 

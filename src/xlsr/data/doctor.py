@@ -144,14 +144,14 @@ def _written(report: DoctorReport, rows: Sequence[Row], bad: dict[int, bytes], f
 
 
 def _clean_row(row: Row, text: str, folder: Path) -> bytes:
-    """The bytes of a row, verbatim unless its text is mended or its audio is relative to another folder."""
+    """The bytes of a row, verbatim unless its text is mended or its files are relative to another folder."""
     changes: dict[str, Json] = {}
     if text != row.text:
         changes[row.key(WORD_KEYS["text"])] = text
-    key = row.key(AUDIO_KEYS)
-    name, audio = Path(str(row.content[key])), row.utterance.audio
-    if not name.is_absolute() and os.path.abspath(folder / name) != os.path.abspath(audio):
-        changes[key] = Path(os.path.relpath(audio, folder)).as_posix()
+    for key, file in ((row.key(AUDIO_KEYS), row.utterance.audio), ("features", row.utterance.features)):
+        name = Path(str(row.content.get(key)))
+        if file and not name.is_absolute() and os.path.abspath(folder / name) != os.path.abspath(file):
+            changes[key] = Path(os.path.relpath(file, folder)).as_posix()
     return _json_bytes(row.content | changes) if changes else row.raw
 
 

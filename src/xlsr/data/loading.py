@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from xlsr.audio import FIELD_SAMPLES, SAMPLE_RATE, AudioSource, load_audio, open
 from xlsr.data.archives import audio_file
 from xlsr.data.utterance import Utterance
 from xlsr.errors import AudioError
+
+T = TypeVar("T")
 
 _TOLERANCE_SECONDS = 0.1  # by which durations are rounded, and encoders pad
 
@@ -49,37 +52,35 @@ class CachedLoader:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Generic[T]):
     """What could be read of some utterances.
 
     Attributes:
         places: of those that could, among all.
-        waveforms: theirs, (samples,) float32 mono at 16 kHz.
+        found: what was read of these.
         notes: why each of the others could not.
     """
 
     places: tuple[int, ...]
-    waveforms: tuple[NDArray[np.float32], ...]
+    found: tuple[T, ...]
     notes: tuple[str, ...]
 
 
-def load_readable(
-    utterances: Sequence[Utterance], load: Callable[[Utterance], NDArray[np.float32]] | None = None
-) -> Loaded:
+def load_readable(utterances: Sequence[Utterance], load: Callable[[Utterance], T]) -> Loaded[T]:
     """Read what can be read: one broken recording of a corpus does not stop a run.
 
     Args:
         utterances: at least one.
-        load: reads one; default: `load_utterance`.
+        load: reads one, such as `load_utterance`; raises AudioError where it cannot.
 
     Raises:
         AudioError: none can be read.
     """
-    found: dict[int, NDArray[np.float32]] = {}
+    found: dict[int, T] = {}
     notes = []
     for place, utterance in enumerate(utterances):
         try:
-            found[place] = (load or load_utterance)(utterance)
+            found[place] = load(utterance)
         except AudioError as error:
             notes.append(f"{utterance.name} is left out: {error}")
     if not found:

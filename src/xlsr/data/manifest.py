@@ -1,9 +1,9 @@
 """Lists of utterances: JSON lines, one recording each, and whatever other corpora are listed in.
 
 Reads `audio` (relative to the manifest; NeMo's `audio_filepath` and Common Voice's `path` are accepted), `duration`,
-and optionally `offset`, `text`, `phones`, `language`, `speaker`, `split`, `sample_rate`, `channel`, `kind` and
-`alignment`. Where `a/b/x.opus` is not a file, member `x.opus` of `a/b.zip` is meant; `shard.tar/x.flac` is a member of
-a shard. Knows nothing of labels or tensors.
+and optionally `offset`, `text`, `phones`, `language`, `speaker`, `split`, `sample_rate`, `channel`, `kind`,
+`alignment` and `features` (a path too). Where `a/b/x.opus` is not a file, member `x.opus` of `a/b.zip` is meant;
+`shard.tar/x.flac` is a member of a shard. Knows nothing of labels or tensors.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ def _usable(found: Utterance | AudioError) -> Utterance:
     return found
 
 
+def check_unused(folder: Path) -> None:
+    """Raise ManifestError where a folder to write holds manifests or shards already."""
+    if folder.exists() and (not folder.is_dir() or any(path.suffix in (".jsonl", ".tar") for path in folder.iterdir())):
+        raise ManifestError(f"{folder} is in use: name a folder without manifests and shards")
+
+
 def write_manifest(utterances: Iterable[Utterance], path: Path | str) -> None:
     """Write JSON lines that `read_manifest` reads; paths become relative to the manifest's folder.
 
@@ -62,19 +68,19 @@ def write_manifest(utterances: Iterable[Utterance], path: Path | str) -> None:
     folder = path.parent.resolve()
     parents: dict[Path, Path] = {}
 
-    def name(audio: Path) -> str:
+    def name(file: Path) -> str:
         # The folder's links are resolved, the recording's are kept: content stores link names to nameless files.
-        parent = parents.setdefault(audio.parent, audio.parent.resolve())
+        parent = parents.setdefault(file.parent, file.parent.resolve())
         try:
-            return Path(os.path.relpath(parent / audio.name, folder)).as_posix()
+            return Path(os.path.relpath(parent / file.name, folder)).as_posix()
         except ValueError:  # another drive
-            return str(parent / audio.name)
+            return str(parent / file.name)
 
     partial = path.with_name(f".{path.name}.part")
     try:
-        with partial.open("wb") as file:
+        with partial.open("wb") as lines:
             for utterance in utterances:
-                file.write(_line(to_row(utterance, name)))
+                lines.write(_line(to_row(utterance, name)))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xlsr.data.corpora.layouts import Layout, read_corpus
 from xlsr.data.loading import measure
-from xlsr.data.manifest import write_manifest
+from xlsr.data.manifest import check_unused, write_manifest
 from xlsr.data.shards import write_shards
 from xlsr.data.splits import NAMES, divide
 from xlsr.data.utterance import Utterance
@@ -104,8 +104,7 @@ def prepare(
     source, out = Path(source), Path(out)
     if language is not None and not _ISO_639_3.fullmatch(language):
         raise ManifestError(f"language is {language!r}; a code of ISO 639-3 is wanted, three letters such as eng")
-    if out.exists() and (not out.is_dir() or any(path.suffix in (".jsonl", ".tar") for path in out.iterdir())):
-        raise ManifestError(f"{out} is in use: name a folder without manifests and shards")
+    check_unused(out)
     found = list(measure(read_corpus(source, layout)))
     utterances = [each for each in found if isinstance(each, Utterance)]
     failures = [str(each) for each in found if not isinstance(each, Utterance)]

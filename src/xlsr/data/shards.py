@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count, groupby, islice
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,59 +39,108 @@ class Packed:
     failures: tuple[str, ...]
 
 
+class ShardWriter:
+    """Writes `STEM-000000.tar`, `STEM-000001.tar` and so on; each appears when it is complete."""
+
+    def __init__(self, stem: Path, megabytes: int) -> None:
+        """Write nothing yet.
+
+        Args:
+            stem: path of the shards without number.
+            megabytes: a shard is closed when it has reached this size.
+
+        Raises:
+            ManifestError: the size is none.
+        """
+        if megabytes < 1:
+            raise ManifestError(f"shard_megabytes is {megabytes}; 1 or more is wanted")
+        self._stem, self._max_bytes = stem, megabytes << 20
+        self._number = 0
+        self._tar: tarfile.TarFile | None = None
+        self._keys: set[str] = set()
+        self._numbers: dict[str, Iterator[int]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._close()
+            elif self._tar is not None:
+                self._tar.__exit__(kind, error, trace)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def new_key(self, name: str) -> str:
+        """A name for members that belong together, like the given one, which no others have."""
+        stem = re.sub(r"[^\w-]", "_", name) or "_"  # a key ends at the first point
+        numbers = self._numbers.setdefault(stem, count(2))  # those of many segments are not tried anew
+        keys = chain([stem], (f"{stem}-{number}" for number in numbers))
+        key = next(key for key in keys if key.lower() not in self._keys)
+        self._keys.add(key.lower())
+        return key
+
+    def add(self, *members: tuple[str, bytes]) -> Path:
+        """Put named contents side by side; returns the shard that they will be in."""
+        if self._tar is None:
+            self._tar = tarfile.open(self._partial, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            self._tar.addfile(info, io.BytesIO(content))
+        path = self._path
+        if self._tar.offset >= self._max_bytes:
+            self._close()
+        return path
+
+    @property
+    def _path(self) -> Path:
+        return self._stem.with_name(f"{self._stem.name}-{self._number:06d}.tar")
+
+    @property
+    def _partial(self) -> Path:
+        return self._path.with_name(f".{self._path.name}.part")
+
+    def _close(self) -> None:
+        if self._tar is not None:
+            self._tar.close()
+            self._partial.replace(self._path)
+            self._number, self._tar = self._number + 1, None
+
+
 def write_shards(utterances: Sequence[Utterance], stem: Path, *, shard_megabytes: int = 256) -> Packed:
     """Pack recordings into `STEM-000000.tar`, `STEM-000001.tar` and so on.
 
-    A recording is stored once, however many utterances of it there are, if these follow one another.
+    A recording is stored once, however many utterances of it there are, if these follow one another. Features are no
+    part of a shard: the utterances point where they did.
 
     Args:
         utterances: with their durations.
         stem: path of the shards without number.
         shard_megabytes: a shard is closed when it has reached this size.
     """
-    if shard_megabytes < 1:
-        raise ManifestError(f"shard_megabytes is {shard_megabytes}; 1 or more is wanted")
     packed: list[Utterance] = []
     failures: list[str] = []
-    used: set[str] = set()
-    number = 0
-    batches = ((audio, list(rows)) for audio, rows in groupby(utterances, key=lambda row: row.audio))
-    pending = next(batches, None)
-    while pending is not None:
-        path = stem.with_name(f"{stem.name}-{number:06d}.tar")
-        partial = path.with_name(f".{path.name}.part")
-        try:
-            with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as shard:
-                while pending is not None and shard.offset < shard_megabytes << 20:
-                    audio, rows = pending
-                    try:
-                        packed += _pack(shard, path, audio, rows, used)
-                    except AudioError as error:
-                        failures.append(str(error))
-                    pending = next(batches, None)
-                held = shard.offset
-            if held:
-                partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        number += 1
+    with ShardWriter(stem, shard_megabytes) as shards:
+        for audio, rows in groupby(utterances, key=lambda row: row.audio):
+            try:
+                packed += _pack(shards, audio, list(rows))
+            except AudioError as error:
+                failures.append(str(error))
     return Packed(tuple(packed), tuple(failures))
 
 
-def _pack(shard: tarfile.TarFile, path: Path, audio: Path, rows: list[Utterance], used: set[str]) -> list[Utterance]:
+def _pack(shards: ShardWriter, audio: Path, rows: list[Utterance]) -> list[Utterance]:
     """Add a recording and its rows; returns the rows as they are to be found now."""
     suffix, content = _content(audio)
-    stem = re.sub(r"[^\w-]", "_", audio.stem) or "_"  # a key ends at the first point
-    keys = chain([stem], (f"{stem}-{number}" for number in count(2)))
-    key = next(key for key in keys if key.lower() not in used)
-    used.add(key.lower())
+    key = shards.new_key(audio.stem)
     member = f"{key}{suffix}"
-    table = [to_row(row, lambda _: member) for row in rows]
+    table = [to_row(replace(row, features=None), lambda _: member) for row in rows]
     described = json.dumps(table[0] if len(table) == 1 else {"utterances": table}, ensure_ascii=True).encode()
-    for name, part in ((member, content), (f"{key}.json", described)):
-        info = tarfile.TarInfo(name)
-        info.size = len(part)
-        shard.addfile(info, io.BytesIO(part))
+    path = shards.add((member, content), (f"{key}.json", described))
     return [replace(row, audio=path / member) for row in rows]
 
 

@@ -53,6 +53,7 @@ class Utterance:
         channel: counted from 0; None is the mean of all.
         kind: what sounds where it is not speech: "noise", or "rir" (the response of a room to an impulse).
         alignment: phones with their times.
+        features: what a teacher made of it, in a file or a shard (`stored_features`).
     """
 
     audio: Path
@@ -67,6 +68,7 @@ class Utterance:
     channel: int | None = None
     kind: str | None = None
     alignment: tuple[Interval, ...] = ()
+    features: Path | None = None
 
     @property
     def name(self) -> str:
@@ -79,7 +81,7 @@ def from_row(row: Mapping[str, object], folder: Path, place: str, *, measured: b
 
     Args:
         row: keys and values as they stand in the file.
-        folder: what the audio's path is relative to.
+        folder: what paths are relative to.
         place: file and line, for messages.
         measured: the row must tell its duration; else a missing one becomes `UNKNOWN`.
 
@@ -90,6 +92,7 @@ def from_row(row: Mapping[str, object], folder: Path, place: str, *, measured: b
     if audio is None:
         raise ManifestError(f"{place} names no audio; one of the keys {', '.join(AUDIO_KEYS)} is wanted")
     told = measured or row.get("duration") not in (None, "")
+    features = _words(row, ("features",), place)
     return Utterance(
         audio=folder / str(audio),
         duration=_seconds(row.get("duration"), "duration", place) if told else UNKNOWN,
@@ -97,17 +100,20 @@ def from_row(row: Mapping[str, object], folder: Path, place: str, *, measured: b
         sample_rate=_integer(row.get("sample_rate"), "sample_rate", place),
         channel=_integer(row.get("channel"), "channel", place),
         alignment=_alignment(row.get("alignment"), place),
+        features=folder / features if features else None,
         **{field: _words(row, keys, place) for field, keys in WORD_KEYS.items()},
     )
 
 
-def to_row(utterance: Utterance, name_audio: Callable[[Path], str]) -> dict[str, object]:
+def to_row(utterance: Utterance, name_file: Callable[[Path], str]) -> dict[str, object]:
     """Turn an utterance into the row that `from_row` reads; what is not known is left out."""
-    row: dict[str, object] = {"audio": name_audio(utterance.audio), "duration": utterance.duration}
+    row: dict[str, object] = {"audio": name_file(utterance.audio), "duration": utterance.duration}
     for field in fields(utterance)[2:]:
         value = getattr(utterance, field.name)
         if field.name == "alignment":
             value = [list(asdict(interval).values()) for interval in value]
+        elif field.name == "features" and value is not None:
+            value = name_file(value)
         if value != field.default and value != []:
             row[field.name] = value
     return row

@@ -15,6 +15,7 @@ from xlsr.results import Character, Word
 from xlsr.tokenizer import Tokenizer
 
 FRAME_SECONDS = 0.02  # 320 samples at 16 kHz
+WILDCARD = -1  # in place of an id, in forced alignment: any symbols, or none
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,21 @@ class TokenSpan:
 
 
 @dataclass(frozen=True)
+class SpeltWord:
+    """A word that a lexicon names, and the tokens that spell it.
+
+    Attributes:
+        text: the word as it is written.
+        start: place of its first token in `Hypothesis.spans`.
+        end: place after its last token.
+    """
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One way to read an utterance.
 
@@ -43,12 +59,14 @@ class Hypothesis:
         score: what the decoder ranks by; for the best path, the log-probability of all frames on it.
         acoustic_score: the network's part of `score`, where a decoder adds others.
         lm_score: the language model's part of `score`.
+        words: as a lexicon names them; None: the tokens spell the words.
     """
 
     spans: tuple[TokenSpan, ...]
     score: float
     acoustic_score: float | None = None
     lm_score: float | None = None
+    words: tuple[SpeltWord, ...] | None = None
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -66,7 +84,8 @@ def words_of(
     """Group the tokens of a hypothesis into words with times and probabilities.
 
     A word reaches from its first token's first frame to its last token's last frame. Its score is the exponential of
-    the mean of its tokens' scores. Of a phone model each phone is a word of its own, without characters.
+    the mean of its tokens' scores. Of a phone model each phone is a word of its own, without characters, unless a
+    lexicon named words.
 
     Args:
         hypothesis: of log-probabilities over this tokenizer's vocabulary.
@@ -85,12 +104,11 @@ def words_of(
         )
 
     words = []
-    for group in _groups(hypothesis.spans, delimiter, is_phones=tokenizer.is_phones):
+    for text, group in _texts(hypothesis, tokenizer, delimiter):
         characters = tuple(character(span) for span in group)
-        text = "".join(tokenizer.symbol(span.id) for span in group)
         words.append(
             Word(
-                text=text.lower() if tokenizer.lowercase else text,
+                text=text,
                 start=characters[0].start,
                 end=characters[-1].end,
                 score=_probability(group),
@@ -98,6 +116,19 @@ def words_of(
             )
         )
     return words
+
+
+def _texts(
+    hypothesis: Hypothesis, tokenizer: Tokenizer, delimiter: int | None
+) -> Iterable[tuple[str, list[TokenSpan]]]:
+    """Each word as it is written, and its tokens."""
+    if hypothesis.words is not None:
+        for word in hypothesis.words:
+            yield word.text, list(hypothesis.spans[word.start : word.end])
+        return
+    for group in _groups(hypothesis.spans, delimiter, is_phones=tokenizer.is_phones):
+        text = "".join(tokenizer.symbol(span.id) for span in group)
+        yield text.lower() if tokenizer.lowercase else text, group
 
 
 def _groups(spans: Iterable[TokenSpan], delimiter: int | None, *, is_phones: bool) -> list[list[TokenSpan]]:

@@ -75,7 +75,11 @@ class Quantizer(nn.Module):
 
 
 def perplexity(probs: Tensor) -> Tensor:
-    """(..., groups, entries) -> scalar: sum over groups of exp(entropy of the mean over all frames)."""
+    """(..., groups, entries) -> scalar: sum over groups of exp(entropy of the mean over all frames).
+
+    As fairseq has it, with 1e-7 inside the logarithm: an entry whose probability has become zero would otherwise have
+    an infinite gradient.
+    """
     flat = probs.flatten(0, -3)
     mean = flat.sum(dim=0) / max(len(flat), 1)
-    return torch.exp(-torch.xlogy(mean, mean).sum(dim=-1)).sum()
+    return torch.exp(-(mean * torch.log(mean + 1e-7)).sum(dim=-1)).sum()

@@ -31,12 +31,19 @@ from xlsr.errors import TrainingError
 from xlsr.metrics import Scored, Tokens, char_errors, word_errors
 from xlsr.model.lora import restore_lora
 from xlsr.model.losses import ctc_losses
-from xlsr.model.masking import span_mask
 from xlsr.training.adapters import adapt, save_adapted
 from xlsr.training.distributed import Ranks
 from xlsr.training.recipe import FinetuneRecipe
 from xlsr.training.start import begin
-from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, decay_groups, fingerprint_of
+from xlsr.training.tasks import (
+    Draw,
+    Evaluation,
+    ParameterGroup,
+    StepOutput,
+    decay_groups,
+    fingerprint_of,
+    spec_masks,
+)
 
 _SAMPLES = 8  # references and hypotheses shown at an evaluation
 
@@ -131,13 +138,13 @@ class CTCTask:
         kept = [indices[place] for place in loaded.places]
         waveforms = [
             self.augment(waveform, np.random.default_rng([self.recipe.run.seed, 3, epoch, index]))
-            for index, waveform in zip(kept, loaded.waveforms, strict=True)
+            for index, waveform in zip(kept, loaded.found, strict=True)
         ]
         return replace(self._collate([self.train[index] for index in kept], waveforms), notes=loaded.notes)
 
     def step(self, network: nn.Module, batch: LabelledBatch, draw: Draw) -> StepOutput:
         """CTC loss of a batch; the weight is the number of its utterances whose labels fit into their frames."""
-        time_mask, channel_mask = self._masks(batch, draw.own)
+        time_mask, channel_mask = spec_masks(self.network.config, batch.frames, draw.own, batch.inputs.device)
         skipped = draw.shared.random(len(self.layers)) < self.network.config.layerdrop
         logits, frames = network(
             batch.inputs, batch.lengths, time_mask=time_mask, channel_mask=channel_mask,
@@ -225,20 +232,6 @@ class CTCTask:
             *decay_groups(body, optim.lr, optim.weight_decay),
             *decay_groups(head, optim.head_lr or optim.lr, optim.weight_decay),
         ]
-
-    def _masks(self, batch: LabelledBatch, rng: np.random.Generator) -> tuple[Tensor | None, Tensor | None]:
-        config = self.network.config
-        if not config.apply_spec_augment:
-            return None, None
-        rows, width, hidden = len(batch.frames), max(batch.frames), config.hidden_size
-        drawn: list[NDArray[np.bool_]] = [
-            span_mask(batch.frames, width, prob=config.mask_time_prob, span=config.mask_time_length,
-                      min_spans=config.mask_time_min_masks, rng=rng),
-            span_mask([hidden] * rows, hidden, prob=config.mask_feature_prob, span=config.mask_feature_length,
-                      min_spans=config.mask_feature_min_masks, rng=rng),
-        ]  # fmt: skip
-        time, channels = (torch.from_numpy(mask).to(batch.inputs.device) for mask in drawn)
-        return time, channels
 
     def _target(self, utterance: Utterance) -> str:
         data = self.recipe.data

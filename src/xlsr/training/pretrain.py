@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from xlsr.config import Json
-from xlsr.data.mixture import Mixture
 from xlsr.training.distributed import settle_precision, start_ranks
 from xlsr.training.pretrain_recipe import PretrainRecipe
 from xlsr.training.pretraining import PretrainTask
 from xlsr.training.recipe import read_recipe
+from xlsr.training.speech import mixture_table, summary
 from xlsr.training.trainer import Result, Trainer
 
 
@@ -45,29 +44,10 @@ def _introduce(task: PretrainTask) -> None:
     """Say what is about to learn from what."""
     console, recipe = Console(stderr=True), task.recipe
     parameters = sum(p.numel() for p in task.model.parameters())
-    hours, spoken = (sum(u.duration for u in us) / 3600 for us in (task.train, task.dev))
-    console.print(
-        f"{parameters / 1e6:.1f} M parameters; {len(task.train)} recordings ({hours:.2f} h) to learn from, "
-        f"{len(task.dev)} ({spoken:.2f} h) to choose by"
-    )
-    for split, dropped in (("training", task.dropped), ("development", task.dropped_dev)):
-        if dropped:
-            console.print(f"{dropped} {split} recordings dropped: shorter than {recipe.data.min_seconds} s")
+    console.print(f"{parameters / 1e6:.1f} M parameters")
+    for line in summary(task.train, task.dev, (task.dropped, task.dropped_dev), recipe.data.min_seconds):
+        console.print(line)
     if recipe.model.start is not None:
         heads = sorted({name.partition(".")[0] for name in task.fresh})
         console.print(f"goes on from {recipe.model.start}; drawn afresh: {', '.join(heads) or 'nothing'}")
-    console.print(_mixture_table(task.mixture, recipe.data.alpha))
-
-
-def _mixture_table(mixture: Mixture, alpha: float) -> Table:
-    table = Table(
-        "language", "corpus", "hours", "share", f"of an epoch (alpha {alpha:g})", box=None, pad_edge=False,
-        header_style="dim",
-    )  # fmt: skip
-    for source in mixture.sources:
-        corpus = Path(source.corpus)
-        table.add_row(
-            source.language, f"{corpus.parent.name}/{corpus.name}", f"{source.seconds / 3600:.2f}",
-            f"{source.natural:.2%}", f"{source.share:.2%}",
-        )  # fmt: skip
-    return table
+    console.print(mixture_table(task.mixture, recipe.data.alpha))

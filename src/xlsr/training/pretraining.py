@@ -24,10 +24,9 @@ from xlsr.audio import SAMPLE_RATE, normalize_waveform
 from xlsr.checkpoint.hf import save
 from xlsr.config import Json
 from xlsr.data.batching import plan_batches
-from xlsr.data.loading import load_readable
-from xlsr.data.manifest import Utterance, read_manifest
+from xlsr.data.loading import load_readable, load_utterance
 from xlsr.data.mixture import Mixture
-from xlsr.errors import TrainingError
+from xlsr.data.utterance import Utterance
 from xlsr.model.losses import feature_penalty, positions
 from xlsr.model.masking import draw_negatives, span_mask
 from xlsr.model.pretraining import Pretrained
@@ -35,10 +34,10 @@ from xlsr.training.distributed import Ranks
 from xlsr.training.health import Guard, Limits, revive
 from xlsr.training.pretrain_recipe import PretrainRecipe
 from xlsr.training.pretrain_start import start_pretraining
+from xlsr.training.speech import language_of, read_speech
 from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, Verdict, decay_groups, fingerprint_of
 
 _STRETCH = 1.25  # of the longest to the shortest of a batch: what is cut off is a fifth at most
-_UNKNOWN = "und"  # ISO 639's code of a language that is not told
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,12 @@ class PretrainTask:
     def __init__(self, recipe: PretrainRecipe) -> None:
         self.recipe = recipe
         data = recipe.data
-        self.train, groups, self.dropped = self._read(data.train, data.train_split)
-        self.dev, _, self.dropped_dev = self._read(data.dev, data.dev_split)
-        if not self.train or not self.dev:
-            purpose = "choose by" if self.train else "learn from"
-            raise TrainingError(
-                f"no recording of at least {data.min_seconds} s (data.min_seconds) is left to {purpose}"
-            )
+        train = read_speech(data.train, data.train_split, data.min_seconds, "learn from")
+        dev = read_speech(data.dev, data.dev_split, data.min_seconds, "choose by")
+        self.train, self.dropped = train.utterances, train.dropped
+        self.dev, self.dropped_dev = dev.utterances, dev.dropped
         self.seconds = [min(u.duration, data.max_seconds) for u in self.train]
-        self.mixture = Mixture(groups, self.seconds, alpha=data.alpha)
+        self.mixture = Mixture(train.groups, self.seconds, alpha=data.alpha)
         self.description, self.network, self.fresh = start_pretraining(recipe)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
         self.guard = self._new_guard()
@@ -145,7 +141,7 @@ class PretrainTask:
     @torch.no_grad()
     def evaluate(self, ranks: Ranks) -> Evaluation:
         """Contrastive loss and accuracy on the development set, with masks and distractors that never change."""
-        languages = sorted({_language(u) for u in self.dev})
+        languages = sorted({language_of(u) for u in self.dev})
         seconds = [min(u.duration, self.recipe.data.max_seconds) for u in self.dev]
         plan = self._batches(seconds, np.random.default_rng(0))
         sums: Tensor | None = None
@@ -218,23 +214,16 @@ class PretrainTask:
 
     def _collate(self, utterances: Sequence[Utterance], rng: np.random.Generator) -> SpeechBatch:
         """Read utterances, normalise them whole, and cut a random part of the shortest one's length out of each."""
-        loaded = load_readable(utterances)
-        utterances, waveforms = [utterances[place] for place in loaded.places], list(loaded.waveforms)
+        loaded = load_readable(utterances, load_utterance)
+        utterances, waveforms = [utterances[place] for place in loaded.places], list(loaded.found)
         if self.description.normalizes:
             waveforms = [normalize_waveform(waveform) for waveform in waveforms]
         size = min(round(self.recipe.data.max_seconds * SAMPLE_RATE), *(len(waveform) for waveform in waveforms))
         inputs = np.stack([_part(waveform, size, rng) for waveform in waveforms])
         return SpeechBatch(
-            torch.from_numpy(inputs), inputs.size / SAMPLE_RATE, tuple(map(_language, utterances)),
+            torch.from_numpy(inputs), inputs.size / SAMPLE_RATE, tuple(map(language_of, utterances)),
             tuple(u.name for u in utterances), loaded.notes,
         )  # fmt: skip
-
-    def _read(self, manifests: Sequence[Path], split: str | None) -> tuple[list[Utterance], list[tuple[str, str]], int]:
-        """Utterances that are long enough, their languages and corpora, and how many were not."""
-        every = [(u, str(path)) for path in manifests for u in read_manifest(path, split=split)]
-        kept = [(u, path) for u, path in every if u.duration >= self.recipe.data.min_seconds]
-        groups = [(_language(u), path) for u, path in kept]
-        return [u for u, _ in kept], groups, len(every) - len(kept)
 
     def _figures(self, sums: Tensor) -> dict[str, float]:
         """One row of `_sums` as means and perplexities, the loss first."""
@@ -277,10 +266,6 @@ def _sums(seen: Pretrained, mask: Tensor, languages: Sequence[int], count: int) 
     )  # fmt: skip
     sums = torch.zeros(count, values.shape[1], dtype=torch.float64, device=values.device)
     return sums.index_add_(0, torch.tensor(languages, device=values.device)[row], values)
-
-
-def _language(utterance: Utterance) -> str:
-    return utterance.language or _UNKNOWN
 
 
 def _part(waveform: NDArray[np.float32], size: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from xlsr.training.recipe import FinetuneRecipe
 
 _ENCODER, _HEAD = "wav2vec2.", "lm_head."
 # Keys of xlsr.json that are of the model that a run starts from, not of what becomes of it.
-_OWN = ("name", "summary", "figures")
+OWN = ("name", "summary", "figures")
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def _from_checkpoint(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpo
     with torch.device("meta"):
         model = Wav2Vec2ForCTC(config)
     model.load_state_dict(kept | fresh, assign=True)
-    own = _OWN if chosen.is_own else (*_OWN, "language")
+    own = OWN if chosen.is_own else (*OWN, "language")
     extras = {key: value for key, value in description.extras.items() if key not in own}
-    extras["start"] = _name(str(recipe.model.start))
+    extras["start"] = bare_name(str(recipe.model.start))
     left = (*(found.keys() - kept.keys()), *checkpoint.report.unused)
     notes = [
         f"starts from {recipe.model.start}: {len(kept)} tensors kept",
@@ -137,9 +137,9 @@ def _choose(recipe: FinetuneRecipe, train: Sequence[Utterance], checkpoint: Chec
     return _Vocabulary(own if own and is_own else tokenizer, case, is_own)
 
 
-def _name(start: str) -> str:
+def bare_name(model: str) -> str:
     """A hub name as it is, of a folder or file its own name: where it lay is nobody's business."""
-    return Path(start).name if Path(start).is_absolute() else start
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def _head_keys(tokenizer: Tokenizer) -> dict[str, Json]:

@@ -29,7 +29,7 @@ from xlsr.training.progress import Meter, RunLog
 from xlsr.training.recipe import Recipe
 from xlsr.training.schedule import lr_scale
 from xlsr.training.state import load_state, save_progress, save_state
-from xlsr.training.tasks import AnyBatch, Draw, Task, Verdict, Watchful
+from xlsr.training.tasks import AnyBatch, Draw, Task, Verdict, Watchful, standing
 
 _FREE = (  # change no result, and may change on resume
     "run.device", "run.threads", "run.workers", "run.log_every", "run.save_every", "run.strategy",
@@ -298,8 +298,7 @@ class Trainer(Generic[AnyBatch]):
             evaluation = self.task.evaluate(self.ranks)
         self.task.model.train()
         figures = evaluation.figures
-        # All figures in their order: while no word is right yet, letters tell models apart.
-        better = not self.best or tuple(figures.values()) < tuple(self.best.values())
+        better = not self.best or standing(figures) < standing(self.best)
         self.log.evaluation(self.update, evaluation, better=better)
         noted: dict[str, Json] = {"update": self.update, **{f"dev_{key}": value for key, value in figures.items()}}
         weights = whole_weights(self.task.model, self.ranks)

@@ -1,4 +1,4 @@
-"""The facade: audio in, transcripts out. Floor 4.
+"""Audio in, transcripts out.
 
 Reads, windows, encodes, stitches, decodes; the body of `transcribe` is the table of the data's path. Audio of any
 length passes in overlapping windows and is decoded as it goes, stretch by stretch, in bounded memory; audio that fits
@@ -13,33 +13,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.audio import (
-    HOP_SAMPLES,
-    AudioSource,
-    Window,
-    audio_name,
-    spoken_windows,
-    windows,
-)
+from xlsr.alignment import align_text, frame_levels
+from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, spoken_windows, windows
 from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
 from xlsr.audio.conditions import Heard
-from xlsr.checkpoint.folder import Description, find_model, read_description
+from xlsr.checkpoint.folder import Description, find_model
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
 from xlsr.decoding.segments import complete_segments
 from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
 from xlsr.engines.silero import Silero
-from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError, require
+from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError
+from xlsr.recognizer.opening import EngineName, open_engine
 from xlsr.results import Segment, Timestamps, Transcript, Word, merge_channels, with_timestamps
 from xlsr.stitching import LogProbs, Stretch, cut_at_pauses, stitch
-
-EngineName = Literal["auto", "openvino", "torch"]
 
 # 30 s of audio, of which neighbours share 5 s: a fifth of the work. The seam lies somewhere in the middle half of what
 # they share, so that each window has 1.25 s more on either side of what is taken from it: as far as the positional
@@ -118,12 +111,7 @@ class Recognizer:
                 f"engine {engine!r} with {threads} threads; wanted: one of {', '.join(get_args(EngineName))}, 0 or more"
             )
         folder = find_model(model, language=language)
-        graph = folder / "openvino" / "model.xml"
-        if engine == "openvino" and not graph.is_file():
-            raise CheckpointError(f"{folder} has no OpenVINO graph; make one: xlsr export openvino {folder} OUT")
-        if engine == "openvino" or (engine == "auto" and graph.is_file() and device in ("auto", "cpu")):
-            return cls(*_openvino_engine(folder, graph, language, threads))
-        return cls(*_torch_engine(folder, language, device, threads))
+        return cls(*open_engine(folder, engine=engine, device=device, language=language, threads=threads))
 
     def transcribe(
         self,
@@ -262,6 +250,32 @@ class Recognizer:
             parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
             return np.concatenate([part.log_probs for part in parts])
 
+    def align(self, audio: AudioSource, text: str, *, number_language: str | None = None) -> Transcript:
+        """Find when each word of a known text is said.
+
+        Args:
+            audio: as for `transcribe`.
+            text: what is said, as it is written, or phones for a phone model. Of several lines each becomes a segment;
+                a lone `*` stands for words that are said and not written.
+            number_language: ISO 639-3, in which numbers are said (with the extra `numbers`); default: the model's.
+
+        Returns:
+            The text with times; `xlsr.alignment.doubtful` lists what the recording does not seem to hold.
+
+        Raises:
+            AudioError: the recording cannot be read, or is too short for one frame.
+            AlignmentError: the text is too long for the recording, or has nothing in it that can be said.
+        """
+        levels: list[NDArray[np.float32]] = []
+        with Part(audio).open(self._understood) as stream:
+            heard = Heard(stream)
+            cut = _levelled(self._windows(heard), levels)
+            parts = stitch(self._encode(cut), self.tokenizer.blank_id)
+            log_probs = np.concatenate([part.log_probs for part in parts])
+            language = number_language or self.language
+            segments = align_text(log_probs, text, self.tokenizer, language=language, levels=np.concatenate(levels))
+            return self._transcript(segments, heard)
+
     def decode(self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio") -> list[Word]:
         """Return the words of log-probabilities, with their times.
 
@@ -338,40 +352,13 @@ class Recognizer:
 load_model = Recognizer.from_pretrained
 
 
-def _openvino_engine(folder: Path, graph: Path, language: str | None, threads: int) -> tuple[Engine, Description]:
-    from xlsr.engines.openvino import OpenVINOEngine
-
-    description = read_description(folder)
-    spoken = description.tokenizer_language
-    if language is not None and language != spoken:
-        raise CheckpointError(
-            f"the graph of {folder} was exported for {spoken or 'one language'}, not for {language}: "
-            "export it again with --language, or take --engine torch"
-        )
-    return OpenVINOEngine(graph, normalizes=description.normalizes, threads=threads), description
-
-
-def _torch_engine(folder: Path, language: str | None, device: str, threads: int) -> tuple[Engine, Description]:
-    torch = require("torch", "torch", f"running the weights of {folder} (it has no exported graph for this device)")
-    from xlsr.checkpoint.load import load_checkpoint
-    from xlsr.engines.torch import TorchEngine
-    from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
-
-    if threads:
-        torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_checkpoint(folder, language=language)
-    if not isinstance(loaded.network, Wav2Vec2ForCTC):
-        raise CheckpointError(
-            f"{folder} holds a {type(loaded.network).__name__}, an encoder without a CTC head: it has no vocabulary, "
-            "so it cannot transcribe; fine-tune it first (xlsr finetune)"
-        )
-    try:
-        engine = TorchEngine(loaded.network, normalizes=loaded.description.normalizes, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {device} cannot be used: {str(error).partition(chr(10))[0]}") from error
-    return engine, loaded.description
+def _levelled(parts: Iterable[Window], levels: list[NDArray[np.float32]]) -> Iterator[Window]:
+    """Pass windows on, and note how loud each frame of the recording is."""
+    end = 0
+    for window in parts:
+        levels.append(frame_levels(window.waveform)[end - window.first_frame :])
+        end += len(levels[-1])
+        yield window
 
 
 def _merged(channels: Sequence[Transcript], timestamps: Timestamps) -> Transcript:
