@@ -178,6 +178,16 @@ def test_a_long_recording_has_the_conditions_of_its_parts(voices) -> None:
     assert again.dc_offset == pytest.approx(info.dc_offset, abs=1e-5)
 
 
+def test_what_is_known_grows_while_a_recording_is_read(voices) -> None:
+    silence_first = np.concatenate([np.zeros(480_000, np.float32), *voices])
+    heard = Heard(open_audio(silence_first))
+    blocks = iter(heard)
+    next(blocks)
+    assert (heard.duration, heard.info.loudness_db) == (29.98, None)
+    assert sum(1 for _ in blocks)
+    assert heard.info.loudness_db == pytest.approx(-22, abs=3)
+
+
 def test_samples_pass_unchanged(voices) -> None:
     np.testing.assert_array_equal(np.concatenate(list(Heard(open_audio(voices[0])))), voices[0])
 

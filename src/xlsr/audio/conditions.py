@@ -60,6 +60,7 @@ class Heard:
         self._counts = np.zeros(len(_LEVELS_DB), np.int64)
         self._spectra = np.zeros((len(_LEVELS_DB), _FRAME // 2 + 1))
         self._energies: list[Samples] = []
+        self._whole: AudioInfo | None = None
 
     def __iter__(self) -> Iterator[Samples]:
         """Yield the blocks of the stream."""
@@ -73,6 +74,8 @@ class Heard:
             yield block
         if not self._counts.any():
             self._take(np.pad(self._rest, (0, _FRAME - self._rest.size)))
+        self._whole = self._sum_up()
+        self._spectra, self._energies = np.zeros((0, 0)), []  # many recordings may wait for their batch
 
     @property
     def name(self) -> str:
@@ -87,6 +90,9 @@ class Heard:
     @property
     def info(self) -> AudioInfo:
         """What is known of the recording, as far as it was read."""
+        return self._whole or self._sum_up()
+
+    def _sum_up(self) -> AudioInfo:
         loudest = _LEVELS_DB[self._counts.nonzero()[0].max(initial=0)]
         clipped = self._tops / max(self._source_samples, 1) if self._peak >= MIN_RAIL else 0.0
         offset = self._total / max(self._source_samples, 1)
