@@ -210,3 +210,41 @@ def test_the_whole_path_through_the_command(tiny_folder, tmp_path) -> None:
     assert done.stdout.strip() == str(tmp_path / "out" / "openvino" / "model.xml")
     assert "largest difference" in done.stderr
     assert run("info", tmp_path / "out").returncode == 0
+
+
+def test_a_call_is_split_into_lines_that_name_their_channel(digits, tmp_path) -> None:
+    samples, rate = soundfile.read(digits, dtype="float32")
+    both = np.zeros((len(samples) + 4 * rate, 2), np.float32)
+    both[: len(samples), 0], both[4 * rate :, 1] = samples, samples
+    soundfile.write(tmp_path / "call.wav", both, rate)
+    words = digits.with_suffix(".txt").read_text().split()
+    done = run("transcribe", tmp_path / "call.wav", "--channel", "split")
+    assert done.returncode == 0
+    for number in (1, 2):
+        lines = [line.partition(": ")[2] for line in done.stdout.splitlines() if line.startswith(f"[channel {number}]")]
+        assert " ".join(lines).split() == words
+    done = run("transcribe", tmp_path / "call.wav", "--channel", "split", "-f", "ctm")
+    assert sorted({line.split()[1] for line in done.stdout.splitlines()}) == ["1", "2"]
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"call"}
+    done = run("transcribe", "-", "--channel", "right", stdin=(tmp_path / "call.wav").read_bytes())
+    assert done.stdout.split() == words
+
+
+def test_a_wrong_header_is_found_and_said(digits, tmp_path) -> None:
+    samples, rate = soundfile.read(digits, dtype="float32")
+    soundfile.write(tmp_path / "wrong.wav", samples, rate // 2)
+    done = run("transcribe", tmp_path / "wrong.wav", "-f", "json")
+    result = json.loads(done.stdout)
+    assert result["text"] == digits.with_suffix(".txt").read_text().strip()
+    assert (result["audio"]["sample_rate"], result["audio"]["channels"]) == (rate, 1)
+    note = f"its header says {rate // 2} Hz; it is read at {rate} Hz"
+    assert result["audio"]["notes"] == [note]
+    assert f"wrong.wav: {note}" in done.stderr
+    done = run("transcribe", tmp_path / "wrong.wav", "--sample_rate", str(rate))
+    assert done.stdout == digits.with_suffix(".txt").read_text()
+
+
+def test_a_sample_rate_is_not_for_manifests(digits, tmp_path) -> None:
+    manifest = tmp_path / "list.jsonl"
+    manifest.write_text(json.dumps({"audio": str(digits), "duration": 4.455}) + "\n")
+    assert run("transcribe", "--manifest", manifest, "--sample_rate", "8000").returncode == 2

@@ -84,7 +84,7 @@ def parts_of(
 
 def _reopenable(source: AudioSource, stack: ExitStack) -> AudioSource:
     """A source that can be opened again and again, until the stack closes."""
-    if source != "-" and not hasattr(source, "read"):
+    if not hasattr(source, "read") and not (isinstance(source, str) and source == "-"):
         return source
     file = open_file(cast(BinaryIO, source), audio_name(source), stack)
     return file if file is source else cast(BinaryIO, _Copied(file, audio_name(source)))

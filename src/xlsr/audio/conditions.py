@@ -22,9 +22,9 @@ Samples = NDArray[np.float32]
 # The loudest 20 ms of a recording of nothing. The quietest voice of 16 real corpora (17,000 recordings) has -52 dB of
 # full scale there, the dither of 16 bits -93.
 SILENT_DB = -65.0
-# Samples within half a percent of the peak, three and more in a row: at most 0.06 % in real speech (deep vowels); the
-# one loud recording of 17,000 that piles up at full scale has 0.28 %. Of 150 readings that were cut off at a quarter of
-# their peak all pass 0.1 %, of those at half 81 %.
+# Samples within half a percent of the peak, three and more in a row at 16 kHz: at most 0.06 % in real speech (deep
+# vowels); the one loud recording of 17,000 that piles up at full scale has 0.28 %. Of 150 readings that were cut off at
+# a quarter of their peak all pass 0.1 %, of those at half 81 %.
 RAIL, _RAIL_RUN, CLIPPED_SHARE = 0.995, 3, 0.001
 MIN_RAIL = 0.1  # full scale; below, 16 bits are too coarse to tell flat from quiet
 DC_OFFSET = 0.02  # full scale; the worst of real speech is 0.008, of an 8-bit sound card
@@ -60,6 +60,7 @@ class Heard:
         self._counts = np.zeros(len(_LEVELS_DB), np.int64)
         self._spectra = np.zeros((len(_LEVELS_DB), _FRAME // 2 + 1))
         self._energies: list[Samples] = []
+        self._whole: AudioInfo | None = None
 
     def __iter__(self) -> Iterator[Samples]:
         """Yield the blocks of the stream."""
@@ -73,6 +74,8 @@ class Heard:
             yield block
         if not self._counts.any():
             self._take(np.pad(self._rest, (0, _FRAME - self._rest.size)))
+        self._whole = self._sum_up()
+        self._spectra, self._energies = np.zeros((0, 0)), []  # many recordings may wait for their batch
 
     @property
     def name(self) -> str:
@@ -87,6 +90,9 @@ class Heard:
     @property
     def info(self) -> AudioInfo:
         """What is known of the recording, as far as it was read."""
+        return self._whole or self._sum_up()
+
+    def _sum_up(self) -> AudioInfo:
         loudest = _LEVELS_DB[self._counts.nonzero()[0].max(initial=0)]
         clipped = self._tops / max(self._source_samples, 1) if self._peak >= MIN_RAIL else 0.0
         offset = self._total / max(self._source_samples, 1)
@@ -112,7 +118,7 @@ class Heard:
             return
         self._source_samples += samples.size
         self._total += float(samples.sum(dtype=np.float64))
-        peak, tops = flat_tops(samples)
+        peak, tops = flat_tops(samples, self._stream.sample_rate)
         if peak > self._peak:  # what was flat below a higher peak was not cut off
             self._peak, self._tops = peak, tops + (self._tops if self._peak >= RAIL * peak else 0)
         elif peak >= RAIL * self._peak:
@@ -137,17 +143,18 @@ class Heard:
         return _edge(10 * np.log10(self._spectra[loud <= _LEVELS_DB].sum(axis=0) + 1e-20))
 
 
-def flat_tops(samples: Samples) -> tuple[float, int]:
-    """Return the peak of some samples, and how many lie in runs near it, of one sign."""
+def flat_tops(samples: Samples, sample_rate: int = SAMPLE_RATE) -> tuple[float, int]:
+    """Return the peak of some samples, and how many lie near it in runs of one sign, of 0.2 ms or three samples."""
+    shortest = max(_RAIL_RUN, round(_RAIL_RUN * sample_rate / SAMPLE_RATE))
     magnitudes = np.abs(samples)
     peak = float(magnitudes.max())
     high = np.flatnonzero(magnitudes >= RAIL * peak)
-    if not peak or high.size < _RAIL_RUN:
+    if not peak or high.size < shortest:
         return peak, 0
     # A run ends where the next high sample is no neighbour, or of the other sign.
     ends = np.flatnonzero((np.diff(high) > 1) | np.diff(np.signbit(samples[high])))
     runs = np.diff(ends, prepend=-1, append=high.size - 1)
-    return peak, int(runs[runs >= _RAIL_RUN].sum())
+    return peak, int(runs[runs >= shortest].sum())
 
 
 def _edge(spectrum: NDArray[np.float64]) -> int:

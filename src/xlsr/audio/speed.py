@@ -29,19 +29,19 @@ _MODULATIONS = 2.0 ** np.arange(-1, 5.0, 0.5)  # Hz, edges of half octaves
 _LAGS = (1, 2, 4, 8)  # frames
 _SPEECH_RANGE_DB = 25.0  # below the loud frames
 _SILENT_DB = -60.0  # of full scale
-_COMMON_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_OCTAVES = (11_025, 12_000, 22_050, 24_000, 32_000)  # rates that are taken for their double or half, and for no other
 _FURTHEST = 3.1  # 48,000 for 16,000
 _NEAREST = 1.6  # nearer speeds are not told apart, and are understood
-# Below this chance of being right other rates are tried: for 8 of 100 that are right, and for 99.6 of 100 that are not.
+# Below this chance of being right other rates are tried: for 9 of 100 that are right, and for 99.6 of 100 that are not.
 _DOUBT = 0.8
-# What one unit of a mean log-probability of tokens weighs against the logarithm of the classifier's chances. From 20 on
-# no string of digits by speakers that the shipped model never heard was moved from its right rate.
-_MODEL_WEIGHT = 20.0
-# What a model must understand to be believed: its tokens have half the probability, or nearly. Noise is not understood.
-_UNDERSTOOD = -0.8
-_LEAST_CHANCE = 1e-4
-_TRUST = 2.0  # in headers, as a logarithm
-_USUAL_RATES, _RARE = (8_000, 16_000), 4.0  # others have to be so much likelier, as a logarithm
+_LISTEN_SECONDS = 5.0  # of the head; ten tell no more
+# Rates are compared by the logarithm of the classifier's chance, less four times that of the model's mean surprise at a
+# token: wrong speeds surprise a model twice as much, or more. Nobody believes a model whose tokens have less than about
+# half the probability; noise is such. Another rate than the header's has to win by a factor e, and by e to the 5 if
+# speech is seldom stored at it: 22,050 and 24,000 sound much like 16,000.
+_LEAST_CHANCE, _LEAST_SURPRISE, _MOST_SURPRISE = 1e-4, 0.005, 0.8
+_MODEL_WEIGHT, _TRUST_IN_HEADER = 4.0, 1.0
+_RATES_OF_SPEECH, _RARITY = (8_000, 16_000), 4.0
 
 
 @dataclass(frozen=True)
@@ -76,26 +76,32 @@ def true_rate(stream: AudioStream, understood: Callable[[NDArray[np.float32]], f
         stream: not read yet; only its first ten seconds are, and they stay.
         understood: how well a model understands (samples,) at 16 kHz: the mean log-probability of its tokens.
     """
-    said = stream.sample_rate
-    head = stream.head(HEAD_SECONDS)
-    at_said = resample(head, said)
-    speed = judge_speed(at_said)
+    said, head = stream.sample_rate, stream.head(HEAD_SECONDS)
+    heard = head[: round(_LISTEN_SECONDS * said)]
+    speed = judge_speed(resample(head, said))
     if speed is None or speed.right >= _DOUBT:
         return said
-    best, most = said, np.log(max(speed.right, _LEAST_CHANCE)) + _MODEL_WEIGHT * understood(at_said) + _TRUST
+    best, most = said, _plausibility(speed, -understood(resample(heard, said))) + _TRUST_IN_HEADER
     for rate in _other_rates(said, slow=speed.slow > speed.fast):
-        waveform = resample(head, rate)
-        if (speed := judge_speed(waveform)) is None or (sureness := understood(waveform)) < _UNDERSTOOD:
+        judged = judge_speed(resample(head, rate))
+        if judged is None or (surprise := -understood(resample(heard, rate))) > _MOST_SURPRISE:
             continue
-        score = np.log(max(speed.right, _LEAST_CHANCE)) + _MODEL_WEIGHT * sureness
-        if (score := score - _RARE * (rate not in _USUAL_RATES)) > most:
+        score = _plausibility(judged, surprise) - (0.0 if rate in _RATES_OF_SPEECH else _RARITY)
+        if score > most:
             best, most = rate, score
     return best
 
 
+def _plausibility(speed: Speed, surprise: float) -> float:
+    """By how much speech seems to play rightly, and to be understood; a logarithm."""
+    chance, surprise = max(speed.right, _LEAST_CHANCE), max(surprise, _LEAST_SURPRISE)
+    return float(np.log(chance) - _MODEL_WEIGHT * np.log(surprise))
+
+
 def _other_rates(sample_rate: int, *, slow: bool) -> list[int]:
     """The rates that a recording may have that plays too slowly, or too fast, at this one."""
-    ratios = {rate: rate / sample_rate if slow else sample_rate / rate for rate in _COMMON_RATES}
+    usual = (8_000, 16_000, 44_100, 48_000, *(rate for rate in _OCTAVES if rate in (2 * sample_rate, sample_rate / 2)))
+    ratios = {rate: rate / sample_rate if slow else sample_rate / rate for rate in usual}
     return [rate for rate, ratio in ratios.items() if _NEAREST <= ratio <= _FURTHEST]
 
 
