@@ -19,7 +19,7 @@ from xlsr.decoding.hypothesis import Hypothesis, words_of
 from xlsr.decoding.lexicon import Lexicon
 from xlsr.decoding.ngram import NGram
 from xlsr.decoding.options import BeamOptions
-from xlsr.errors import LanguageModelError
+from xlsr.errors import ConfigError, LanguageModelError
 from xlsr.tokenizer import Tokenizer
 
 LETTERS = Tokenizer.from_symbols(["<pad>", "|", "a", "b"])
@@ -296,7 +296,7 @@ def test_options_that_make_no_sense_are_named(models, tmp_path) -> None:
         ({"word_score": math.inf}, "word_score is inf; wanted a finite number"),
         ({"unk_score": math.inf}, "unk_score is inf; wanted a number, or -inf"),
     ):
-        with pytest.raises(ValueError, match=match):
+        with pytest.raises(ConfigError, match=match):
             BeamOptions(**wrong)
     for tokenizer, wrong, match in (
         (LETTERS, {"unk_score": -1.0}, "unk_score needs words that are known"),
@@ -305,7 +305,7 @@ def test_options_that_make_no_sense_are_named(models, tmp_path) -> None:
         (UNSPACED, {"lexicon": lexicon, "unk_score": -1.0}, "neither with unknown words"),
         (UNSPACED, {"lexicon": lexicon, "lm": models["characters"]}, "language model of characters"),
     ):
-        with pytest.raises(ValueError, match=match):
+        with pytest.raises(ConfigError, match=match):
             BeamSearchDecoder(tokenizer, BeamOptions(**wrong))
     for tokenizer, why in ((UNSPACED, "have no word delimiter"), (phones, "are phones")):
         with pytest.raises(LanguageModelError, match=f"needs a lexicon where a model's symbols {why}"):

@@ -15,7 +15,7 @@ from xlsr.compiled import compiled
 from xlsr.decoding.beam import BeamSearchDecoder
 from xlsr.decoding.hotwords import HotUnit, HotwordArrays, build_hotwords, follow
 from xlsr.decoding.options import BeamOptions
-from xlsr.errors import LexiconError
+from xlsr.errors import ConfigError, LexiconError
 from xlsr.tokenizer import Tokenizer
 
 __all__ = ["models"]  # a fixture
@@ -115,5 +115,5 @@ def test_phones_are_hotwords_too() -> None:
 def test_hotwords_that_cannot_be_heard_are_refused() -> None:
     with pytest.raises(LexiconError, match=r"'xyz'.*leave them out"):
         BeamSearchDecoder(LETTERS, BeamOptions(hotwords=("ab", "xyz")))
-    with pytest.raises(ValueError, match="a hotword is empty"):
+    with pytest.raises(ConfigError, match="a hotword is empty"):
         BeamSearchDecoder(LETTERS, BeamOptions(hotwords=(" ",)))

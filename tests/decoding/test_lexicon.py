@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlsr.decoding.lexicon import Lexicon
+from xlsr.decoding.lexicon import Lexicon, shortest_spellings
 from xlsr.errors import LexiconError
 from xlsr.tokenizer import Tokenizer
 
@@ -131,3 +131,12 @@ def test_the_trie_holds_each_spelling_once(entries, data) -> None:
     for prefix, highest in zip(prefixes, trie.highest(values).tolist(), strict=True):
         below = [values[numbers[word]] for word, spelling in entries if spelling[: len(prefix)] == prefix]
         assert highest == max(below)
+
+
+def test_shortest_spellings_want_the_fewest_frames() -> None:
+    twice, either = [(1, 1)], [(1, 2), (2,)]
+    assert shortest_spellings([twice, either], is_delimited=True) == [(1, 1), (2,)]
+    # 1 _ 1 after 1 2 are five frames; after 2 the same, and after 1 one more.
+    assert shortest_spellings([[(1,), (2, 3)], [(1,), (1, 2, 3, 1)]], is_delimited=False) == [(1,), (1,)]
+    assert shortest_spellings([[(1,), (2,)], [(1,)]], is_delimited=False) == [(2,), (1,)]
+    assert shortest_spellings([], is_delimited=False) == []

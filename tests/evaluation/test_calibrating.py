@@ -106,11 +106,11 @@ def test_the_recognizer_takes_what_was_stored(calibrated) -> None:
     item = found.utterances[0]
     assert item.score == pytest.approx(np.mean([word.score for word in item.words]), abs=1e-3)
     # Calibrating again starts from what the network gives, and leaves the recognizer as it was.
-    scorer = model.scorer
+    reader = model.reader
     again = xlsr.evaluate(model, manifest, calibrate=True, output=folder.parent / "again")
     assert again.calibration.calibration == raw.calibration.calibration
     assert again.confidence == raw.confidence
-    assert model.scorer is scorer
+    assert model.reader is reader
 
 
 def test_the_report_tells_what_scores_are_worth(calibrated) -> None:

@@ -18,7 +18,7 @@ from xlsr.decoding.lexicon import NO_WORDS, Lexicon, LexiconArrays
 from xlsr.decoding.ngram import NGram, NGramArrays
 from xlsr.decoding.options import BeamOptions
 from xlsr.decoding.search.model import CHAR_LM, NO_LM, NODE, SPELLING, WORD_LM, Model, Rules
-from xlsr.errors import LanguageModelError, LexiconError
+from xlsr.errors import ConfigError, LanguageModelError, LexiconError
 from xlsr.tokenizer import SPECIAL_SYMBOLS, Tokenizer
 
 UNK_SCORE = -10.0  # of a word outside a language model, where nothing is said
@@ -60,7 +60,7 @@ def assemble(tokenizer: Tokenizer, options: BeamOptions, lexicon: Lexicon | None
     Raises:
         LexiconError: a hotword cannot be spelt.
         LanguageModelError: a model of words where none can be told, or one of other characters.
-        ValueError: options that exclude each other.
+        ConfigError: options that exclude each other.
     """
     unit = NO_LM if lm is None else CHAR_LM if lm.unit == "char" else WORD_LM
     words = _known_words(tokenizer, lexicon, lm, options.hotwords)
@@ -179,15 +179,15 @@ def _known_words(
 
 def _check(tokenizer: Tokenizer, options: BeamOptions, words: Lexicon | None, *, closed: bool) -> None:
     if words is None and options.unk_score is not None:
-        raise ValueError("unk_score needs words that are known: give a lexicon, or a language model of words")
+        raise ConfigError("unk_score needs words that are known: give a lexicon, or a language model of words")
     if tokenizer.word_delimiter is not None:
         return
     if options.sil_score:
-        raise ValueError("sil_score is for the word delimiter, which this model does not have")
+        raise ConfigError("sil_score is for the word delimiter, which this model does not have")
     if words is None and options.word_score:
-        raise ValueError("word_score needs words, which this model does not separate: give a lexicon")
+        raise ConfigError("word_score needs words, which this model does not separate: give a lexicon")
     if words is not None and not closed:
-        raise ValueError(
+        raise ConfigError(
             "this model has no word delimiter: its lexicon can go neither with unknown words (unk_score) nor with a "
             "language model of characters"
         )
@@ -200,7 +200,7 @@ def _hotwords(
     if not options.hotwords:
         return NO_HOTWORDS, {}, 0.0
     if not all(hotword.split() for hotword in options.hotwords):
-        raise ValueError("a hotword is empty; wanted words or phrases")
+        raise ConfigError("a hotword is empty; wanted words or phrases")
     ends: dict[str, int] = {}
     if words is None and tokenizer.word_delimiter is None:  # tokens by themselves, anywhere
         units = [_units_of_tokens(tokenizer, hotword) for hotword in options.hotwords]

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.decoding.assembly import assemble
-from xlsr.decoding.hypothesis import Hypothesis, SpeltWord
-from xlsr.decoding.lexicon import Lexicon
+from xlsr.decoding.hypothesis import Hypothesis, SpeltWord, TokenSpan
+from xlsr.decoding.lexicon import Lexicon, shortest_spellings
 from xlsr.decoding.ngram import NGram
 from xlsr.decoding.options import BeamOptions
 from xlsr.decoding.search.loop import search
 from xlsr.decoding.viterbi import align_ids
+from xlsr.errors import AlignmentError
 from xlsr.tokenizer import Tokenizer
 
 _LEAST = -1e30  # in place of -inf, so that no prefix becomes impossible
@@ -38,7 +39,7 @@ class BeamSearchDecoder:
     Raises:
         LexiconError: the lexicon cannot be read, or does not fit the vocabulary, or a hotword does not.
         LanguageModelError: the language model cannot be read, or does not fit the vocabulary.
-        ValueError: options that exclude each other.
+        ConfigError: options that exclude each other.
 
     Source: Hannun et al. 2014; the options are those of torchaudio's `ctc_decoder`.
     """
@@ -51,6 +52,11 @@ class BeamSearchDecoder:
         self.tokenizer, self.options = tokenizer, options
         self._has_names = lexicon is not None
         self._model, self._rules, self._words = assemble(tokenizer, options, lexicon, lm)
+
+    @property
+    def nbest(self) -> int:
+        """How many hypotheses it returns at most."""
+        return self.options.nbest
 
     def decode(self, log_probs: NDArray[np.floating]) -> list[Hypothesis]:
         """Return the best hypotheses, best first: `nbest` at most, one at least.
@@ -79,9 +85,9 @@ class BeamSearchDecoder:
         found = []
         for row in np.argsort(-scores[:, 0], kind="stable").tolist():
             ids, words = self._spell(symbols[starts[row] : starts[row + 1]].tolist(), int(nodes[row]))
-            spans = tuple(align_ids(values, ids, blank)) if ids else ()
+            spans, placed = self._align(values, ids, words)
             score, acoustic, lm = scores[row].tolist()
-            found.append(Hypothesis(spans, score, acoustic, lm, tuple(words) if self._has_names else None))
+            found.append(Hypothesis(spans, score, acoustic, lm, tuple(placed) if self._has_names else None))
         return found
 
     def _checked(self, log_probs: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -95,6 +101,29 @@ class BeamSearchDecoder:
         if (is_nan := np.isnan(values).any(axis=1)).any():
             raise ValueError(f"log_probs are NaN in {int(is_nan.sum())} of {len(values)} frames")
         return np.clip(values, _LEAST, -_LEAST, out=values)
+
+    def _align(
+        self, values: NDArray[np.float32], ids: Sequence[int], words: Sequence[SpeltWord]
+    ) -> tuple[tuple[TokenSpan, ...], Sequence[SpeltWord]]:
+        """Return the times of tokens, and the words with their places among them."""
+        if not ids:
+            return (), words
+        try:
+            return tuple(align_ids(values, ids, self._rules.blank)), words
+        except AlignmentError:
+            # Of each word its likeliest spelling up to there is remembered; together they may want more frames than
+            # there are, where some path with shorter ones did not.
+            if not self._rules.closed:
+                raise
+        assert self._words is not None
+        delimiter = [self._rules.delimiter] * (self._rules.delimiter >= 0)
+        choices = [self._words.spellings_of(word.text) for word in words]
+        places: list[SpeltWord] = []
+        tokens: list[int] = []
+        for word, spelling in zip(words, shortest_spellings(choices, is_delimited=bool(delimiter)), strict=True):
+            tokens += [*delimiter * bool(tokens), *spelling]
+            places.append(SpeltWord(word.text, len(tokens) - len(spelling), len(tokens)))
+        return tuple(align_ids(values, tokens, self._rules.blank)), places
 
     def _spell(self, symbols: Sequence[int], node: int) -> tuple[list[int], list[SpeltWord]]:
         """Return the ids that symbols stand for, without a delimiter at the end, and the words among them."""

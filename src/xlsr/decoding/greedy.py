@@ -23,6 +23,11 @@ class GreedyDecoder:
             raise ValueError(f"blank_id is {blank_id}; wanted a column of the log-probabilities, from 0")
         self.blank_id = blank_id
 
+    @property
+    def nbest(self) -> int:
+        """How many hypotheses it returns: the best path alone."""
+        return 1
+
     def decode(self, log_probs: npt.NDArray[np.floating]) -> list[Hypothesis]:
         """Return the best path as a list of one hypothesis.
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -297,3 +299,26 @@ def _code_of(letter: str, tokenizer: Tokenizer) -> int:
         return _ASK
     id = _id_of(letter.upper() if tokenizer.lowercase else letter, tokenizer)
     return _OUTSIDE if id == tokenizer.vocab.get(delimiter or "") else id
+
+
+def shortest_spellings(choices: Sequence[Sequence[Spelling]], *, is_delimited: bool) -> list[Spelling]:
+    """Return the spelling of each word with which all of them together want the fewest frames.
+
+    Args:
+        choices: the spellings of each word, in order; a token that repeats wants a frame between.
+        is_delimited: whether a delimiter stands between words, so that no token repeats across them.
+    """
+    found: dict[int, tuple[int, list[Spelling]]] = {-1: (0, [])}  # by the last token: frames, spellings
+    for spellings in choices:
+        after: dict[int, tuple[int, list[Spelling]]] = {}
+        for spelling in spellings:
+            own = len(spelling) + sum(a == b for a, b in pairwise(spelling))
+            ways = (
+                (frames + own + (last == spelling[0] and not is_delimited), before)
+                for last, (frames, before) in found.items()
+            )
+            frames, before = min(ways, key=itemgetter(0))
+            if spelling[-1] not in after or frames < after[spelling[-1]][0]:
+                after[spelling[-1]] = frames, [*before, spelling]
+        found = after
+    return min(found.values(), key=itemgetter(0))[1]

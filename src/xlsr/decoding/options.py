@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xlsr.errors import ConfigError
+
 if TYPE_CHECKING:
     from xlsr.decoding.lexicon import Lexicon
     from xlsr.decoding.ngram import NGram
@@ -58,14 +60,14 @@ class BeamOptions:
         for name in ("nbest", "beam_size", "beam_size_token"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; wanted at least 1")
+                raise ConfigError(f"{name} is {value}; wanted at least 1")
         for name in ("beam_threshold", "lm_weight", "hotword_score"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; wanted at least 0")
+                raise ConfigError(f"{name} is {getattr(self, name)}; wanted at least 0")
         for name in ("lm_weight", "word_score", "sil_score", "hotword_score"):
             if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} is {getattr(self, name)}; wanted a finite number")
+                raise ConfigError(f"{name} is {getattr(self, name)}; wanted a finite number")
         if self.unk_score is not None and not self.unk_score < math.inf:
-            raise ValueError(f"unk_score is {self.unk_score}; wanted a number, or -inf to forbid unknown words")
+            raise ConfigError(f"unk_score is {self.unk_score}; wanted a number, or -inf to forbid unknown words")
         if self.nbest > self.beam_size:
-            raise ValueError(f"nbest is {self.nbest} and beam_size {self.beam_size}; wanted at most as many")
+            raise ConfigError(f"nbest is {self.nbest} and beam_size {self.beam_size}; wanted at most as many")

@@ -80,11 +80,12 @@ class Observer:
 @contextmanager
 def observed(recognizer: Recognizer) -> Iterator[Observer]:
     """Have an observer in a recognizer: its scores are as they would be without a calibration."""
-    before, recognizer.scorer = recognizer.scorer, Observer()
+    before, observer = recognizer.reader, Observer()
+    recognizer.reader = replace(before, scorer=observer)
     try:
-        yield recognizer.scorer
+        yield observer
     finally:
-        recognizer.scorer = before
+        recognizer.reader = before
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The facade: audio in, transcripts out. Floor 4.
 
-`facade` is the path of the data from a recording to a transcript, `opening` turns a model folder into an engine.
+`facade` is the path of the data from a recording to a transcript, `reading` its second half, from log-probabilities on;
+`opening` turns a model folder into an engine and a decoder.
 """
 
 from xlsr.recognizer.facade import Failure, Recognizer, load_model

@@ -22,18 +22,20 @@ from xlsr.alignment import align_text, frame_levels
 from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, spoken_windows, windows
 from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
 from xlsr.audio.conditions import Heard
+from xlsr.checkpoint.decoder import read_decoder
 from xlsr.checkpoint.folder import Description, find_model
-from xlsr.decoding.calibration import Calibration, WordScorer
+from xlsr.decoding.calibration import Calibration
 from xlsr.decoding.greedy import GreedyDecoder
-from xlsr.decoding.hypothesis import FRAME_SECONDS, words_of
-from xlsr.decoding.segments import complete_segments
+from xlsr.decoding.nbest import NBest
+from xlsr.decoding.options import BeamOptions
 from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
 from xlsr.engines.silero import Silero
 from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError
-from xlsr.recognizer.opening import EngineName, open_engine
+from xlsr.recognizer.opening import DecoderChoice, EngineName, open_decoder, open_engine
+from xlsr.recognizer.reading import Reader
 from xlsr.results import Segment, Timestamps, Transcript, Word, merge_channels, with_timestamps
-from xlsr.stitching import LogProbs, Stretch, cut_at_pauses, stitch
+from xlsr.stitching import LogProbs, Stretch, stitch
 
 # 30 s of audio, of which neighbours share 5 s: a fifth of the work. The seam lies somewhere in the middle half of what
 # they share, so that each window has 1.25 s more on either side of what is taken from it: as far as the positional
@@ -64,9 +66,10 @@ class Recognizer:
     Args:
         engine: gives log-probabilities.
         description: the model's configuration and vocabulary.
+        decoder: as for `from_pretrained`.
     """
 
-    def __init__(self, engine: Engine, description: Description) -> None:
+    def __init__(self, engine: Engine, description: Description, decoder: DecoderChoice = "auto") -> None:
         if description.tokenizer is None:
             raise CheckpointError(
                 f"{description.name} has no vocabulary: it is an encoder without a CTC head; "
@@ -78,8 +81,12 @@ class Recognizer:
             )
         self.engine, self.description = engine, description
         self.tokenizer = description.tokenizer
-        self.decoder = GreedyDecoder(self.tokenizer.blank_id)
-        self.scorer: WordScorer | None = Calibration.from_extras(description.extras, description.name)
+        self.reader = Reader(
+            open_decoder(decoder, description, self.tokenizer),
+            self.tokenizer,
+            Calibration.from_extras(description.extras, description.name),
+            description.name,
+        )
         named = description.extras.get("language")
         self.language = self.tokenizer.language or (named if isinstance(named, str) else None)
 
@@ -92,6 +99,7 @@ class Recognizer:
         device: str = "auto",
         language: str | None = None,
         threads: int = 0,
+        decoder: DecoderChoice = "auto",
     ) -> Recognizer:
         """Load a model.
 
@@ -103,8 +111,11 @@ class Recognizer:
             device: "cpu", "cuda", ...; "auto" is a GPU if torch is chosen and has one.
             language: for models of several vocabularies.
             threads: CPU threads; 0: the engine's choice.
+            decoder: "greedy" takes the best path, options of a beam search search so; "auto" searches with the
+                language model that the folder brings, if it brings one.
 
         Raises:
+            LanguageModelError, LexiconError: a file of the decoder cannot be read, or does not fit the model.
             CheckpointError: no such model, or its files do not fit each other.
             MissingDependencyError: torch is needed and not installed.
         """
@@ -113,7 +124,20 @@ class Recognizer:
                 f"engine {engine!r} with {threads} threads; wanted: one of {', '.join(get_args(EngineName))}, 0 or more"
             )
         folder = find_model(model, language=language)
-        return cls(*open_engine(folder, engine=engine, device=device, language=language, threads=threads))
+        opened = open_engine(folder, engine=engine, device=device, language=language, threads=threads)
+        return cls(*opened, decoder)
+
+    @property
+    def beam_options(self) -> BeamOptions:
+        """The options of beam search that the model's folder brings, or the usual ones: to be changed and used."""
+        return read_decoder(self.description) or BeamOptions()
+
+    def with_decoder(self, decoder: DecoderChoice) -> Recognizer:
+        """Return the same model with another decoder; the argument is that of `from_pretrained`.
+
+        To add to what a folder brings: `model.with_decoder(dataclasses.replace(model.beam_options, nbest=5))`.
+        """
+        return Recognizer(self.engine, self.description, decoder)
 
     def transcribe(
         self,
@@ -159,7 +183,7 @@ class Recognizer:
         """
         with Part(audio).open(self._understood) as stream:
             windows = self._windows(stream.blocks(), vad)
-            yield from self._segments(stream.name, self._encode(windows), timestamps)
+            yield from self.reader.segments(stream.name, self._encode(windows), timestamps)
 
     def transcribe_many(
         self,
@@ -207,8 +231,7 @@ class Recognizer:
     def _transcribe_part(self, part: Part, timestamps: Timestamps, vad: bool) -> Transcript:
         with part.open(self._understood) as stream:
             heard = Heard(stream)
-            segments = self._segments(stream.name, self._encode(self._windows(heard, vad)), timestamps)
-            return self._transcript(segments, heard)
+            return self._read(self._encode(self._windows(heard, vad)), heard, timestamps)
 
     def _transcribe_parts(
         self,
@@ -229,8 +252,7 @@ class Recognizer:
                     if len(first) > 1:  # long: by itself, one window after the other
                         yield from self._flush(pending, batch_seconds, timestamps)
                         pending = []
-                        segments = self._segments(stream.name, self._encode(chain(first, cut)), timestamps)
-                        yield self._transcript(_watched(stream.name, segments, progress), heard)
+                        yield self._read(self._encode(chain(first, cut)), heard, timestamps, progress)
                         continue
                 pending.append(_Waiting(heard, first))
             except XlsrError as error:
@@ -289,11 +311,7 @@ class Recognizer:
         Raises:
             CheckpointError: a log-probability is NaN.
         """
-        if np.isnan(log_probs).any():
-            raise CheckpointError(f"{self.description.name} gives no numbers (NaN) for {name}: its weights are damaged")
-        hypotheses = self.decoder.decode(log_probs)
-        words = words_of(hypotheses[0], self.tokenizer, offset_seconds=first_frame * FRAME_SECONDS)
-        return self.scorer(words, hypotheses, log_probs, self.tokenizer) if self.scorer is not None else words
+        return self.reader.words(log_probs, first_frame=first_frame, name=name)
 
     def _windows(self, blocks: Iterable[NDArray[np.float32]], vad: bool = False) -> Iterator[Window]:
         """Windows over a recording, or over what is spoken in it."""
@@ -323,24 +341,27 @@ class Recognizer:
                 yield one
                 continue
             try:
-                segments = self._segments(one.heard.name, (encoded[id(w)] for w in one.windows), timestamps)
-                transcript = self._transcript(segments, one.heard)
+                transcript = self._read((encoded[id(w)] for w in one.windows), one.heard, timestamps)
             except XlsrError as error:
                 yield Failure(one.heard.name, str(error))
             else:
                 yield transcript
 
-    def _segments(self, name: str, encoded: Iterable[Stretch], timestamps: Timestamps) -> Iterator[Segment]:
-        """Stitch what was encoded, decode it stretch by stretch, and yield each segment that is complete."""
-        blank, delimiter = self.tokenizer.blank_id, self.tokenizer.word_delimiter
-        # A phone is a word of its own.
-        delimiter_id = None if delimiter is None or self.tokenizer.is_phones else self.tokenizer.vocab[delimiter]
-        stretches = cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
-        words = (self.decode(stretch.log_probs, first_frame=stretch.first_frame, name=name) for stretch in stretches)
-        return complete_segments(words, timestamps, are_phones=self.tokenizer.is_phones)
+    def _read(
+        self,
+        encoded: Iterable[Stretch],
+        heard: Heard,
+        timestamps: Timestamps,
+        progress: Callable[[str, Segment], object] | None = None,
+    ) -> Transcript:
+        """Decode what is encoded, and gather it."""
+        nbest = NBest(self.reader.decoder.nbest)
+        segments = self.reader.segments(heard.name, encoded, timestamps, nbest)
+        watched = _watched(heard.name, segments, progress) if progress is not None else segments
+        return self._transcript(watched, heard, nbest)
 
-    def _transcript(self, segments: Iterable[Segment], heard: Heard) -> Transcript:
-        """Gather segments; what was heard is known when they have all come."""
+    def _transcript(self, segments: Iterable[Segment], heard: Heard, nbest: NBest | None = None) -> Transcript:
+        """Gather segments; what was heard, and the best readings, are known when they have all come."""
         gathered = tuple(segments)
         return Transcript(
             text=" ".join(segment.text for segment in gathered),
@@ -349,6 +370,7 @@ class Recognizer:
             duration=heard.duration,
             audio=heard.info,
             model=self.description.name,
+            alternatives=nbest.alternatives if nbest is not None else (),
         )
 
 
@@ -370,10 +392,7 @@ def _merged(channels: Sequence[Transcript], timestamps: Timestamps) -> Transcrip
     return with_timestamps(merged, "none") if timestamps == "none" else merged
 
 
-def _watched(
-    name: str, segments: Iterable[Segment], progress: Callable[[str, Segment], object] | None
-) -> Iterator[Segment]:
+def _watched(name: str, segments: Iterable[Segment], progress: Callable[[str, Segment], object]) -> Iterator[Segment]:
     for segment in segments:
-        if progress is not None:
-            progress(name, segment)
+        progress(name, segment)
         yield segment

@@ -1,15 +1,21 @@
-"""A model folder -> the engine that runs it, and its description. Only here is it decided which engine that is."""
+"""A model folder -> the engine that runs it, its description and its decoder. Only here is it decided which."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
+from xlsr.checkpoint.decoder import read_decoder
 from xlsr.checkpoint.folder import Description, read_description
+from xlsr.decoding.greedy import GreedyDecoder
+from xlsr.decoding.options import BeamOptions
 from xlsr.engines.engine import Engine
 from xlsr.errors import CheckpointError, ConfigError, require
+from xlsr.recognizer.reading import Decoder
+from xlsr.tokenizer import Tokenizer
 
 EngineName = Literal["auto", "openvino", "torch"]
+DecoderChoice = Decoder | BeamOptions | Literal["auto", "greedy"]
 
 
 def open_engine(
@@ -63,3 +69,28 @@ def _open_weights(folder: Path, language: str | None, device: str, threads: int)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {device} cannot be used: {str(error).partition(chr(10))[0]}") from error
     return engine, loaded.description
+
+
+def open_decoder(chosen: DecoderChoice, description: Description, tokenizer: Tokenizer) -> Decoder:
+    """Open a beam search, or the best path.
+
+    Args:
+        chosen: as for `Recognizer.from_pretrained`.
+        description: of the model, which may bring a language model.
+        tokenizer: its vocabulary.
+
+    Raises:
+        ConfigError: another name, or options that exclude each other.
+        LanguageModelError, LexiconError: a file cannot be read, or does not fit the vocabulary.
+    """
+    if chosen == "auto":
+        chosen = read_decoder(description) or "greedy"
+    if chosen == "greedy":
+        return GreedyDecoder(tokenizer.blank_id)
+    if isinstance(chosen, str):
+        raise ConfigError(f"decoder is {chosen!r}; wanted auto, greedy, the options of a beam search, or a decoder")
+    if isinstance(chosen, BeamOptions):
+        from xlsr.decoding.beam import BeamSearchDecoder  # compiled code, which most do not need
+
+        return BeamSearchDecoder(tokenizer, chosen)
+    return chosen

@@ -3,7 +3,7 @@
 The last step of the path: plain frozen data, and one function for each output format. Does not know audio, models or
 decoders.
 
-    parts.py          Segment, Word, Phone, Character
+    parts.py          Segment, Word, Phone, Character, Alternative
     dictionaries.py   parts <-> JSON values
     transcript.py     Transcript, which holds them
     segments.py       words -> segments; levels of times
@@ -18,6 +18,7 @@ decoders.
 from xlsr.recorded import AudioInfo
 from xlsr.results.channels import merge_channels
 from xlsr.results.dictionaries import (
+    AlternativeDict,
     AudioDict,
     CharacterDict,
     PhoneDict,
@@ -26,7 +27,7 @@ from xlsr.results.dictionaries import (
     TranscriptDict,
     WordDict,
 )
-from xlsr.results.parts import Character, Phone, Segment, Word
+from xlsr.results.parts import Alternative, Character, Phone, Segment, Word
 from xlsr.results.segments import TIMESTAMP_LEVELS, Timestamps, split_segments, with_timestamps
 from xlsr.results.transcript import Transcript
 from xlsr.results.writers import OUTPUT_FORMATS, SEGMENT_FORMATS, WORD_FORMATS, format_transcript, output_suffix
@@ -36,6 +37,8 @@ __all__ = [
     "SEGMENT_FORMATS",
     "TIMESTAMP_LEVELS",
     "WORD_FORMATS",
+    "Alternative",
+    "AlternativeDict",
     "AudioDict",
     "AudioInfo",
     "Character",

@@ -34,4 +34,5 @@ def merge_channels(transcripts: Sequence[Transcript]) -> Transcript:
         segments=tuple(replace(segment, id=number) for number, segment in enumerate(ordered)),
         duration=max(transcript.duration for transcript in transcripts),
         audio=join_channels(heard) if heard else None,
+        alternatives=(),
     )

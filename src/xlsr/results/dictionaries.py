@@ -9,7 +9,7 @@ import math
 from typing import NotRequired, TypedDict, cast
 
 from xlsr.recorded import AudioInfo
-from xlsr.results.parts import Character, Phone, Segment, Word
+from xlsr.results.parts import Alternative, Character, Phone, Segment, Word
 
 
 class TimesDict(TypedDict):
@@ -65,8 +65,20 @@ class AudioDict(TypedDict):
     notes: NotRequired[list[str]]
 
 
+class AlternativeDict(TypedDict):
+    """One of the n best readings of `to_dict()`; scores in nats."""
+
+    text: str
+    score: float
+    acoustic_score: float
+    lm_score: float
+
+
 class TranscriptDict(TypedDict):
-    """What `Transcript.to_dict()` returns: the whisper and WhisperX keys and `duration`, `audio`, `model`."""
+    """What `Transcript.to_dict()` returns: the whisper and WhisperX keys and `duration`, `audio`, `model`.
+
+    `alternatives` only where several readings were asked for.
+    """
 
     text: str
     language: NotRequired[str | None]
@@ -74,11 +86,12 @@ class TranscriptDict(TypedDict):
     duration: NotRequired[float]
     audio: NotRequired[AudioDict | str | None]
     model: NotRequired[str | None]
+    alternatives: NotRequired[list[AlternativeDict]]
 
 
 def rounded(number: float) -> float:
-    """Return a time to the millisecond; it is an error of ours if it is no number."""
-    assert math.isfinite(number), f"a time is {number}"
+    """Return a number with three decimals; it is an error of ours if it is none."""
+    assert math.isfinite(number), f"a time or score is {number}"
     return round(float(number), 3)
 
 
@@ -118,6 +131,16 @@ def audio_from_dict(fields: AudioDict | str) -> AudioInfo:
         loudness_db=fields.get("loudness_db"),
         notes=tuple(fields.get("notes", [])),
     )
+
+
+def alternative_to_dict(alternative: Alternative) -> AlternativeDict:
+    """Return one of several readings as JSON values."""
+    return {
+        "text": alternative.text,
+        "score": rounded(alternative.score),
+        "acoustic_score": rounded(alternative.acoustic_score),
+        "lm_score": rounded(alternative.lm_score),
+    }
 
 
 def segment_to_dict(segment: Segment) -> SegmentDict:

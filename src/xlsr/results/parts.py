@@ -62,3 +62,20 @@ class Segment:
     words: tuple[Word, ...] = ()
     phones: tuple[Phone, ...] = ()
     channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One of the best readings of a recording, as a beam search ranks them.
+
+    Attributes:
+        text: all of it.
+        score: what it is ranked by, in nats; the higher, the better.
+        acoustic_score: the network's part of it.
+        lm_score: the language model's part; the rest are the scores of words and hotwords.
+    """
+
+    text: str
+    score: float
+    acoustic_score: float
+    lm_score: float

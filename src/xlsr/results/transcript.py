@@ -12,13 +12,14 @@ from pathlib import Path
 from xlsr.recorded import AudioInfo
 from xlsr.results.dictionaries import (
     TranscriptDict,
+    alternative_to_dict,
     audio_from_dict,
     audio_to_dict,
     rounded,
     segment_from_dict,
     segment_to_dict,
 )
-from xlsr.results.parts import Phone, Segment, Word
+from xlsr.results.parts import Alternative, Phone, Segment, Word
 from xlsr.results.writers import format_transcript
 
 
@@ -33,6 +34,8 @@ class Transcript:
         duration: of the audio, in seconds.
         audio: the recording: its name, and what it sounds like.
         model: name of the model.
+        alternatives: the best readings of the whole, best first, where several were asked for; of channels that were
+            transcribed apart there are none.
     """
 
     text: str
@@ -41,6 +44,7 @@ class Transcript:
     duration: float = 0.0
     audio: AudioInfo | None = None
     model: str | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -60,7 +64,7 @@ class Transcript:
 
     def to_dict(self) -> TranscriptDict:
         """Return the transcript as JSON values; numbers have three decimals, and none is NaN or infinite."""
-        return {
+        fields: TranscriptDict = {
             "text": self.text,
             "language": self.language,
             "segments": [segment_to_dict(segment) for segment in self.segments],
@@ -68,6 +72,9 @@ class Transcript:
             "audio": None if self.audio is None else audio_to_dict(self.audio),
             "model": self.model,
         }
+        if self.alternatives:
+            fields["alternatives"] = [*map(alternative_to_dict, self.alternatives)]
+        return fields
 
     @classmethod
     def from_dict(cls, fields: TranscriptDict) -> Transcript:
@@ -85,6 +92,7 @@ class Transcript:
                 duration=fields.get("duration", 0.0),
                 audio=None if audio is None else audio_from_dict(audio),
                 model=fields.get("model"),
+                alternatives=tuple(Alternative(**one) for one in fields.get("alternatives", [])),
             )
         except KeyError as error:
             raise ValueError(f"the dictionary of a transcript lacks the key {error}") from None

@@ -1,0 +1,83 @@
+"""Log-probabilities -> words, segments and other readings: what a recognizer does behind its engine.
+
+A `Reader` is a decoder with the vocabulary it decodes to and the scorer that says what its words are worth. Knows no
+audio and no engine; where recordings are cut for it, `stitching` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xlsr.decoding.calibration import WordScorer
+from xlsr.decoding.hypothesis import FRAME_SECONDS, Hypothesis, words_of
+from xlsr.decoding.nbest import NBest
+from xlsr.decoding.segments import complete_segments
+from xlsr.errors import CheckpointError
+from xlsr.results import Segment, Timestamps, Word
+from xlsr.stitching import LogProbs, Stretch, cut_at_pauses, stitch
+from xlsr.tokenizer import Tokenizer
+
+
+class Decoder(Protocol):
+    """Turns log-probabilities into hypotheses."""
+
+    @property
+    def nbest(self) -> int:
+        """How many hypotheses it may return."""
+
+    def decode(self, log_probs: NDArray[np.floating]) -> list[Hypothesis]:
+        """Return hypotheses for (frames, vocab) log-probabilities: best first, one at least."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads log-probabilities.
+
+    Attributes:
+        decoder: finds tokens.
+        tokenizer: names them.
+        scorer: says what words are worth; None: what the decoder says.
+        model: what messages call the model.
+    """
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    scorer: WordScorer | None
+    model: str
+
+    def words(
+        self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio", nbest: NBest | None = None
+    ) -> list[Word]:
+        """Return the words of a stretch; the arguments are those of `Recognizer.decode`.
+
+        Args:
+            log_probs: (frames, vocab).
+            first_frame: of the stretch.
+            name: of the recording.
+            nbest: is given the readings.
+        """
+        if np.isnan(log_probs).any():
+            raise CheckpointError(f"{self.model} gives no numbers (NaN) for {name}: its weights are damaged")
+        hypotheses = self.decoder.decode(log_probs)
+        if nbest is not None:
+            nbest.add(hypotheses, self.tokenizer)
+        words = words_of(hypotheses[0], self.tokenizer, offset_seconds=first_frame * FRAME_SECONDS)
+        return self.scorer(words, hypotheses, log_probs, self.tokenizer) if self.scorer is not None else words
+
+    def segments(
+        self, name: str, encoded: Iterable[Stretch], timestamps: Timestamps, nbest: NBest | None = None
+    ) -> Iterator[Segment]:
+        """Stitch what was encoded, decode it stretch by stretch, and yield each segment that is complete."""
+        blank, delimiter = self.tokenizer.blank_id, self.tokenizer.word_delimiter
+        # A phone is a word of its own.
+        delimiter_id = None if delimiter is None or self.tokenizer.is_phones else self.tokenizer.vocab[delimiter]
+        words = (
+            self.words(stretch.log_probs, first_frame=stretch.first_frame, name=name, nbest=nbest)
+            for stretch in cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
+        )
+        return complete_segments(words, timestamps, are_phones=self.tokenizer.is_phones)
