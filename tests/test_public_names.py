@@ -18,7 +18,7 @@ def test_every_public_name_loads_and_is_documented(name: str) -> None:
 
 def test_public_names_are_stable() -> None:
     assert set(xlsr.__all__) == {
-        "AudioInfo", "BeamOptions", "BeamSearchDecoder", "NGram", "build_lm", "score_lm",
+        "attach_lm", "tune_lm", "AudioInfo", "BeamOptions", "BeamSearchDecoder", "NGram", "build_lm", "score_lm",
         "Character", "DoctorReport", "Failure", "Phone", "Recognizer", "Segment", "StreamingRecognizer", "Tokenizer",
         "Transcript", "Update", "Wav2Vec2Config", "Word", "XlsrError", "__version__", "cer", "codes", "distill",
         "doctor", "evaluate", "export_model", "finetune", "forced_align", "import_model", "info", "load_audio",

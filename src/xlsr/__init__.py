@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from xlsr.version import __version__
 
 _HOMES = {
+    "attach_lm": "xlsr.checkpoint.decoder",
+    "tune_lm": "xlsr.evaluation.tuning",
     "BeamOptions": "xlsr.decoding.options",
     "BeamSearchDecoder": "xlsr.decoding.beam",
     "Recognizer": "xlsr.recognizer",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from xlsr.analysis.probing import probe_features as probe_features
     from xlsr.analysis.storing import store_features as store_features
     from xlsr.audio import load_audio as load_audio
+    from xlsr.checkpoint.decoder import attach_lm as attach_lm
     from xlsr.checkpoint.load import import_model as import_model
     from xlsr.checkpoint.load import load_checkpoint as load_checkpoint
     from xlsr.checkpoint.summary import info as info
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from xlsr.decoding.options import BeamOptions as BeamOptions
     from xlsr.errors import XlsrError as XlsrError
     from xlsr.evaluation import evaluate as evaluate
+    from xlsr.evaluation.tuning import tune_lm as tune_lm
     from xlsr.export.graph import export_model as export_model
     from xlsr.metrics import cer as cer
     from xlsr.metrics import wer as wer

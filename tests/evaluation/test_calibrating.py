@@ -16,8 +16,8 @@ from xlsr.checkpoint.folder import Description, update_extras
 from xlsr.config import Wav2Vec2Config
 from xlsr.data.manifest import read_manifest
 from xlsr.decoding.calibration import KEY
-from xlsr.errors import CheckpointError, ConfigError, XlsrError
-from xlsr.evaluation.calibrating import MIN_WORDS, _halves, check_folder
+from xlsr.errors import ConfigError, XlsrError
+from xlsr.evaluation.calibrating import MIN_WORDS, _halves
 from xlsr.metrics import Scored, ScoredWord
 from xlsr.recognizer import Recognizer
 
@@ -138,7 +138,8 @@ def test_words_that_normalisation_drops_are_not_judged(tmp_path) -> None:
     manifest, texts = spoken(tmp_path)
     manifest.write_text(manifest.read_text().replace('"text": "', '"text": "«Oh» '))
     model = mumbler(tmp_path / "model", texts)
-    model.tokenizer = replace(LETTERS, vocab={("!" if s == "a" else s): i for s, i in LETTERS.vocab.items()})
+    marked = replace(LETTERS, vocab={("!" if s == "a" else s): i for s, i in LETTERS.vocab.items()})
+    model.reader = replace(model.reader, tokenizer=marked)
     model.engine.tokenizer = LETTERS
     found = xlsr.evaluate(model, manifest, drop_punctuation=True, calibrate=True)
     heard = sum(len(item.hypothesis.split()) for item in found.utterances)
@@ -169,25 +170,7 @@ def test_too_few_words_are_refused(tmp_path) -> None:
     assert KEY not in json.loads((tmp_path / "model" / "xlsr.json").read_text())
 
 
-def test_nothing_is_written_into_the_package_or_a_cache(tmp_path) -> None:
-    shipped = xlsr.load_model()
-    with pytest.raises(CheckpointError, match="in the package, where nothing is changed: --output"):
-        check_folder(shipped.description, None)
-    cached = tmp_path / "hub" / "models--a--b" / "snapshots" / "0123"
-    cached.mkdir(parents=True)
-    (cached / "config.json").write_text("{}")
-    description = replace(shipped.description, folder=cached)
-    with pytest.raises(CheckpointError, match="in a cache of the hub"):
-        check_folder(description, None)
-    assert check_folder(description, tmp_path / "new") == tmp_path / "new"
-    for taken in (tmp_path / "hub", cached / "config.json", cached / "inside"):
-        with pytest.raises(CheckpointError, match="name a new folder"):
-            check_folder(description, taken)
-    assert check_folder(description, cached) == cached  # who names it means it
-    with pytest.raises(CheckpointError, match="no model folder"):
-        check_folder(replace(description, folder=None), tmp_path / "new")
-    with pytest.raises(CheckpointError, match="xlsr import"):
-        check_folder(replace(description, folder=tmp_path), None)
+def test_an_output_is_for_a_calibration(tmp_path) -> None:
     with pytest.raises(ConfigError, match="calibrate is not asked for"):
         xlsr.evaluate("no/such/model", "no.jsonl", output=tmp_path / "new")
 

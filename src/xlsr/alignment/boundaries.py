@@ -12,13 +12,13 @@ Knows neither texts nor seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, num_frames
+from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, Window, num_frames
 from xlsr.decoding.hypothesis import TokenSpan
 
 _LOUD_SHARE = 0.35  # of the decibels from the quiet of a pause up to the sound beside it
@@ -37,6 +37,15 @@ def frame_levels(waveform: NDArray[np.floating]) -> NDArray[np.float32]:
     fields = np.lib.stride_tricks.sliding_window_view(waveform, FIELD_SAMPLES)[::HOP_SAMPLES]
     levels: NDArray[np.float32] = 10 * np.log10(fields.var(axis=1) + 1e-9).astype(np.float32)
     return levels
+
+
+def levelled(windows: Iterable[Window], levels: list[NDArray[np.float32]]) -> Iterator[Window]:
+    """Pass overlapping windows on, and note how loud each frame of the recording is."""
+    end = 0
+    for window in windows:
+        levels.append(frame_levels(window.waveform)[end - window.first_frame :])
+        end += len(levels[-1])
+        yield window
 
 
 def sound_edges(

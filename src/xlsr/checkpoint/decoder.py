@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from xlsr.checkpoint.folder import Description, update_extras
-from xlsr.checkpoint.language_model import has_language_model, read_language_model
-from xlsr.config import Json, JsonObject
-from xlsr.decoding.lexicon import Lexicon
-from xlsr.decoding.ngram import NGram
+from xlsr.checkpoint.copies import copy_model, writable_folder
+from xlsr.checkpoint.folder import Description, find_model, read_description, update_extras
+from xlsr.config import Json, JsonObject, read_json_object
 from xlsr.decoding.options import BeamOptions
-from xlsr.errors import ConfigError, LanguageModelError
+from xlsr.errors import CheckpointError, ConfigError
+
+# Language models are compiled code, which most do not need: it is imported where there is one.
+
+Layout = Literal["xlsr", "transformers"]
 
 KEY = "decoder"
 """The key of `xlsr.json`."""
@@ -42,7 +45,9 @@ def read_decoder(description: Description) -> BeamOptions | None:
     if stored is not None and not isinstance(stored, dict):
         raise ConfigError(f"{folder / 'xlsr.json'}: {KEY} is {stored!r}; wanted an object with options of beam search")
     options = None
-    if has_language_model(folder) and "lm" not in (stored or {}):
+    if (folder / "language_model").is_dir() and "lm" not in (stored or {}):
+        from xlsr.checkpoint.language_model import read_language_model
+
         options = read_language_model(folder, description.tokenizer)
     if not stored:
         return options
@@ -53,43 +58,92 @@ def read_decoder(description: Description) -> BeamOptions | None:
         raise ConfigError(f"{folder / 'xlsr.json'}: an option of {KEY} is no number: {error}") from error
 
 
-def store_decoder(folder: Path, options: BeamOptions) -> None:
-    """Let a model folder bring a beam search: put its files there and name them in `xlsr.json`.
+def store_decoder(
+    folder: Path, numbers: Mapping[str, Json], *, lm: Path | str | None = None, lexicon: Path | str | None = None
+) -> None:
+    """Let a model folder bring a beam search: put its files there, and name them in `xlsr.json`.
 
     Args:
         folder: of the model.
-        options: what is to be used from now on; `nbest` and hotwords are not kept. The language model becomes
-            `lm.ngram`, quantised if it was; a lexicon must be a file.
+        numbers: options of `BeamOptions` by name.
+        lm: becomes `lm.ngram`; None: what the folder has stays, with the numbers that are not given.
+        lexicon: becomes `lexicon.txt`.
 
     Raises:
-        LanguageModelError: there is no language model, or it cannot be read, or the lexicon is no file.
+        LanguageModelError: the language model cannot be read.
     """
-    if options.lm is None:
-        raise LanguageModelError("a decoder to store wants a language model: an ARPA file, or a .ngram file")
-    if isinstance(options.lexicon, Lexicon):
-        raise LanguageModelError("a decoder to store wants its lexicon as a file")
-    stored: JsonObject = {"lm": _MODEL}
-    _put_model(options.lm, folder / _MODEL)
-    if options.lexicon is not None:
+    before = read_json_object(folder / "xlsr.json").get(KEY) if (folder / "xlsr.json").is_file() else None
+    stored: JsonObject = dict(before) if isinstance(before, dict) and lm is None else {}
+    if lm is not None:
+        stored["lm"] = _MODEL
+        if Path(lm).suffix == Path(_MODEL).suffix:
+            _copy(Path(lm), folder / _MODEL)
+        else:
+            from xlsr.decoding.ngram import NGram
+
+            NGram.load(lm).save(folder / _MODEL)
+    if lexicon is not None:
         stored["lexicon"] = _LEXICON
-        if not (folder / _LEXICON).exists() or not (folder / _LEXICON).samefile(options.lexicon):
-            shutil.copyfile(options.lexicon, folder / _LEXICON)
-    usual = BeamOptions()
-    for name in _NUMBERS:
-        if (value := getattr(options, name)) != getattr(usual, name):
-            stored[name] = str(value) if value == -math.inf else value
+        _copy(Path(lexicon), folder / _LEXICON)
+    stored |= {name: str(value) if value == -math.inf else value for name, value in numbers.items()}
     update_extras(folder, {KEY: stored})
 
 
-def _put_model(lm: str | Path | NGram, out: Path) -> None:
-    if not isinstance(lm, NGram):
-        if out.exists() and out.samefile(lm):
-            return
-        if Path(lm).suffix == out.suffix:
-            shutil.copyfile(lm, out)
-            return
-        lm = NGram.load(lm)
-    lm.save(out)
+def attach_lm(
+    model: Path | str,
+    lm: Path | str,
+    *,
+    lexicon: Path | str | None = None,
+    lm_weight: float | None = None,
+    word_score: float | None = None,
+    unk_score: float | None = None,
+    layout: Layout = "xlsr",
+    output: Path | str | None = None,
+) -> Path:
+    """Put a language model into a model folder, which then searches with it unless told otherwise.
+
+    Args:
+        model: what `load_model` takes, if it is a folder.
+        lm: n-gram model.
+        lexicon: file of the words that can be heard.
+        lm_weight: factor of the language model; `tune_lm` finds one.
+        word_score: added for each word, likewise.
+        unk_score: added for each word that is not known.
+        layout: "xlsr" (`lm.ngram`, named in `xlsr.json`), or "transformers" (`language_model/` as
+            `Wav2Vec2ProcessorWithLM` reads it, with an ARPA file).
+        output: a new folder for a copy of the model, in place of its own.
+
+    Returns:
+        The folder.
+
+    Raises:
+        LanguageModelError, LexiconError: a file cannot be read, or does not fit the model.
+        CheckpointError: nothing can be stored beside the model, or not in `output`.
+    """
+    from xlsr.checkpoint.language_model import write_language_model
+    from xlsr.decoding.beam import BeamSearchDecoder
+
+    if layout not in get_args(Layout):
+        raise ConfigError(f"layout is {layout!r}; wanted one of {', '.join(get_args(Layout))}")
+    description = read_description(find_model(model))
+    if description.tokenizer is None:
+        raise CheckpointError(f"{model} has no vocabulary, so that a language model has no use there")
+    folder = writable_folder(description, output, "a decoder")
+    given = {"lm_weight": lm_weight, "word_score": word_score, "unk_score": unk_score}
+    numbers: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options = replace(BeamOptions(lm=lm, lexicon=lexicon), **numbers)
+    BeamSearchDecoder(description.tokenizer, options)  # refuses what does not fit
+    copy_model(description, folder)
+    if layout == "transformers":
+        write_language_model(folder, description.tokenizer, options)
+    else:
+        store_decoder(folder, numbers, lm=lm, lexicon=lexicon)
+    return folder
+
+
+def _copy(source: Path, out: Path) -> None:
+    if not out.exists() or not out.samefile(source):
+        shutil.copyfile(source, out)
 
 
 def _option(folder: Path, name: str, value: Json) -> Any:

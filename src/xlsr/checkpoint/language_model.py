@@ -44,11 +44,6 @@ class _Attributes:
     score_boundary: bool
 
 
-def has_language_model(folder: Path) -> bool:
-    """Whether a model folder holds one."""
-    return (folder / FOLDER / _ATTRIBUTES).is_file()
-
-
 def read_language_model(folder: Path, tokenizer: Tokenizer) -> BeamOptions:
     """Read the language model of a model folder, as options of a beam search.
 

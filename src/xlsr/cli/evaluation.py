@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from xlsr.cli.app import app, introduce, watched
+from xlsr.cli.app import app, introduce, usage, watched
+from xlsr.cli.decoding import FOLDERS_OWN, Decoding
 
 if TYPE_CHECKING:
     from xlsr.evaluation import Report
@@ -32,6 +33,7 @@ def evaluate(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     json: str | None = None,
     language: str | None = None,
+    decoding: Decoding = FOLDERS_OWN,
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
@@ -53,6 +55,7 @@ def evaluate(
         output: a new folder for a calibrated copy of the model, in place of its own.
         json: write all figures and texts here; - prints them in place of the tables.
         language: for models of several vocabularies.
+        decoding: how log-probabilities become words; of both models.
         engine: openvino runs an exported graph, torch the weights.
         device: cpu, cuda, or auto.
         threads: CPU threads; 0 leaves the choice to the engine.
@@ -61,10 +64,16 @@ def evaluate(
     from xlsr.evaluation import evaluate as run
     from xlsr.recognizer import load_model
 
+    if wrong := decoding.wrong():
+        return usage(wrong)
     if json is not None:
         Path(json).parent.mkdir(parents=True, exist_ok=True)
     names = [model] if compare is None else [model, compare]
-    models = [load_model(one, engine=engine, device=device, language=language, threads=threads) for one in names]
+    models = [
+        load_model(one, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
+        for one in names
+    ]
+    models = [decoding.of(one) for one in models]
     for recognizer in models:
         introduce(recognizer)
     found = run(

@@ -1,15 +1,17 @@
-"""Verbs that make, measure and convert language models."""
+"""Verbs that make, measure and convert language models, and let models use them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from xlsr.cli.app import app, usage
+from xlsr.cli.app import app, introduce, usage, watched
 
 Unit = Literal["word", "char"]
+Layout = Literal["xlsr", "transformers"]
 
 lm = App(name="lm", help="Make n-gram language models and score texts with them.")
 app.command(lm)
@@ -118,6 +120,107 @@ def convert(model: Path, out: Path, /, *, quantize: bool = False) -> int:
 
     NGram.load(model).save(out, quantize=quantize)
     return 0
+
+
+@lm.command
+def attach(
+    model: Path,
+    lm: Path,
+    /,
+    *,
+    lexicon: Path | None = None,
+    lm_weight: float | None = None,
+    word_score: float | None = None,
+    unk_score: float | None = None,
+    layout: Layout = "xlsr",
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+) -> int:
+    """Put a language model into a model folder, which then searches with it unless told otherwise.
+
+    Args:
+        model: a model folder.
+        lm: .arpa, .arpa.gz or .ngram.
+        lexicon: file of the words that can be heard, each with its spelling or without.
+        lm_weight: factor of the language model's log-probabilities; lm tune finds one.
+        word_score: added for each word, likewise.
+        unk_score: added for each word that lexicon or language model do not know.
+        layout: xlsr (lm.ngram, named in xlsr.json) or transformers (language_model/ as Wav2Vec2ProcessorWithLM reads
+            it).
+        output: a new folder for a copy of the model, in place of its own.
+    """
+    from xlsr.checkpoint.decoder import attach_lm
+
+    folder = attach_lm(
+        model,
+        lm,
+        lexicon=lexicon,
+        lm_weight=lm_weight,
+        word_score=word_score,
+        unk_score=unk_score,
+        layout=layout,
+        output=output,
+    )
+    print(folder)
+    return 0
+
+
+@lm.command
+def tune(
+    manifest: Path,
+    /,
+    *,
+    model: str = "default",
+    lm: Path | None = None,
+    lexicon: Path | None = None,
+    split: str | None = None,
+    beam_size: int = 100,
+    lowercase: Annotated[bool, Parameter(negative="--keep_case")] = True,
+    drop_punctuation: bool = False,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    language: str | None = None,
+    engine: Literal["auto", "openvino", "torch"] = "auto",
+    device: str = "auto",
+    threads: int = 0,
+) -> int:
+    """Find the lm_weight and word_score of fewest errors, and let the model's folder search with them from now on.
+
+    Args:
+        manifest: a JSON-lines list of recordings with what is said in them: a development set, not the one to report.
+        model: a model folder; default is the model that ships with the package.
+        lm: .arpa, .arpa.gz or .ngram, which goes into the folder; default: the one that it has.
+        lexicon: file of the words that can be heard, likewise.
+        split: take the rows of this split only.
+        beam_size: prefixes that the search keeps.
+        lowercase: compare words in lower case.
+        drop_punctuation: compare words without punctuation and symbols.
+        output: a new folder for a copy of the model, in place of its own.
+        language: for models of several vocabularies.
+        engine: openvino runs an exported graph, torch the weights.
+        device: cpu, cuda, or auto.
+        threads: CPU threads; 0 leaves the choice to the engine.
+    """
+    from xlsr.evaluation.tuning import tune_lm
+    from xlsr.recognizer import load_model
+
+    recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
+    introduce(recognizer)
+    found = tune_lm(
+        recognizer,
+        manifest,
+        lm=lm,
+        lexicon=lexicon,
+        split=split,
+        beam_size=beam_size,
+        lowercase=lowercase,
+        drop_punctuation=drop_punctuation,
+        output=output,
+        progress=watched,
+    )
+    print(found.table().to_text())
+    print(f"xlsr: {found.note}", file=sys.stderr)
+    for failure in found.failures:
+        print(f"xlsr: {failure.error}", file=sys.stderr)
+    return 1 if found.failures else 0
 
 
 def _text(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from xlsr.cli.app import app, introduce, usage, watched
+from xlsr.cli.decoding import FOLDERS_OWN, Decoding
 
 if TYPE_CHECKING:
     from xlsr.recognizer import Failure
@@ -38,6 +39,7 @@ def transcribe(
     vad: bool = False,
     channel: Channel = "mix",
     sample_rate: SampleRate = "auto",
+    decoding: Decoding = FOLDERS_OWN,
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
@@ -58,6 +60,7 @@ def transcribe(
         channel: mix hears the mean of all, left or right one of two, split each by itself, in lines that name it.
         sample_rate: hertz, in place of what the header says; header believes it; auto does unless speech plays too
             fast or too slowly.
+        decoding: how log-probabilities become words.
         engine: openvino runs an exported graph, torch the weights.
         device: cpu, cuda, or auto.
         threads: CPU threads; 0 leaves the choice to the engine.
@@ -71,14 +74,15 @@ def transcribe(
         return usage("nothing to transcribe: name files or folders, - for stdin, or --manifest")
     if output_format == "all" and output_dir is None:
         return usage("--output_format all needs --output_dir")
-    if wrong := _missing_times(output_format, timestamps, highlight_words=highlight_words):
+    if wrong := decoding.wrong() or _missing_times(output_format, timestamps, highlight_words=highlight_words):
         return usage(wrong)
     if manifest is not None and isinstance(sample_rate, int):
         return usage("--sample_rate is for files; the recordings of a manifest are read as their headers say")
     if output_dir is not None:
         check_stems(recordings)
         output_dir.mkdir(parents=True, exist_ok=True)
-    recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
+    loaded = load_model(model, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
+    recognizer = decoding.of(loaded)
     introduce(recognizer)
     prints_lines = output_dir is None and output_format == "txt" and timestamps != "none" and channel != "split"
     watch = _Watch(lines=prints_lines, alone=len(recordings) == 1)

@@ -1,12 +1,10 @@
 """Scores to probabilities: fitted on what was heard, proved on voices that were held out, stored in `xlsr.json`.
 
-Knows judged utterances and model folders; `decoding.calibration` has the arithmetic. Nothing is ever written into the
-package or a cache of the hub: the folder is checked before the work.
+Knows judged utterances and model folders; `decoding.calibration` has the arithmetic.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.checkpoint.folder import DEFAULT_MODEL, Description, update_extras
+from xlsr.checkpoint.copies import copy_model
+from xlsr.checkpoint.folder import update_extras
 from xlsr.config import Json
 from xlsr.decoding.calibration import KEY, TEMPERATURES, Calibration, fit_temperature, fit_words, is_searched
 from xlsr.decoding.confidence import EVIDENCE, token_log_probs, word_evidence
 from xlsr.decoding.hypothesis import Hypothesis, word_spans
-from xlsr.errors import CheckpointError, XlsrError
+from xlsr.errors import XlsrError
 from xlsr.metrics import Confidence, Scored, Unit, calibration_error, judge, measure_confidence, reliability, units_of
 from xlsr.recognizer import Recognizer
 from xlsr.results import Word
@@ -159,45 +158,13 @@ class Judged:
     searched: bool
 
 
-def check_folder(description: Description, output: Path | str | None) -> Path:
-    """Return the folder whose `xlsr.json` will hold the calibration, before any work.
-
-    Raises:
-        CheckpointError: the model lies where nothing may be written and no other folder is named, it is no folder of
-            Hugging Face's kind, or the other folder holds something else.
-    """
-    source = description.folder
-    if source is None or not (source / "config.json").is_file():
-        raise CheckpointError(
-            f"{description.name} is no model folder, so that a calibration has no place in it; write one first: "
-            "xlsr import MODEL FOLDER"
-        )
-    real = source.resolve()
-    if output is not None:
-        target = Path(output)
-        is_new = not target.exists() or (target.is_dir() and not any(target.iterdir()))
-        if target.resolve() != real and (not is_new or target.resolve().is_relative_to(real)):
-            raise CheckpointError(
-                f"{target} holds something already, or lies inside the model; name a new folder for the calibrated "
-                f"copy of {source}"
-            )
-        return target
-    is_shipped = real == DEFAULT_MODEL.resolve()
-    for place, is_there in (("in the package", is_shipped), ("in a cache of the hub", _is_cached(source))):
-        if is_there:
-            raise CheckpointError(
-                f"{description.name} lies {place}, where nothing is changed: --output FOLDER writes a calibrated copy"
-            )
-    return source
-
-
 def fit_and_store(recognizer: Recognizer, judged: Sequence[Judged], folder: Path, *, manifest: str) -> Fitted:
     """Fit a calibration, prove it on the voices of one half, and store it.
 
     Args:
         recognizer: that heard the utterances.
         judged: what it heard.
-        folder: of `check_folder`; becomes a copy of the model's where it is another.
+        folder: of `writable_folder`; becomes a copy of the model's where it is another.
         manifest: for those who read the file.
 
     Raises:
@@ -221,10 +188,7 @@ def fit_and_store(recognizer: Recognizer, judged: Sequence[Judged], folder: Path
         language=recognizer.tokenizer.language,
         fitted_on=_origin(judged, manifest, unit, before, after),
     )
-    source = recognizer.description.folder
-    assert source is not None
-    if not folder.exists() or not folder.samefile(source):
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+    copy_model(recognizer.description, folder)
     update_extras(folder, {KEY: calibration.to_dict()})
     return Fitted(calibration, folder, unit, before, after, _character_errors(halves[1], trial.temperature))
 
@@ -305,9 +269,3 @@ def _origin(
             "ece": round(after.error, 4),
         },
     }
-
-
-def _is_cached(folder: Path) -> bool:
-    """Whether a folder lies in a cache of the hub: models--OWNER--NAME/snapshots/REVISION."""
-    parents = folder.absolute().parents
-    return len(parents) > 1 and parents[0].name == "snapshots" and parents[1].name.startswith("models--")

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from xlsr.checkpoint.copies import writable_folder
 from xlsr.data.manifest import read_manifest
 from xlsr.errors import ConfigError, ManifestError, XlsrError
-from xlsr.evaluation.calibrating import Fitted, check_folder, fit_and_store, judge_notes, observed
+from xlsr.evaluation.calibrating import Fitted, fit_and_store, judge_notes, observed
 from xlsr.evaluation.report import Report
 from xlsr.evaluation.runs import Progress, Run, Task, run
 from xlsr.metrics import Difference, Key, Scored, Tokens, compare_corpora, measure_confidence, score_corpus
@@ -75,7 +76,7 @@ def evaluate(
     task = Task(str(manifest), split, utterances, tokens, tuple(by), lowercase and words, drop_punctuation and words)
     if all(task.reference(utterance) is None for utterance in utterances):
         raise ManifestError(f"no row of {manifest} has {task.key}: there is nothing to compare {tokens} with")
-    folder = check_folder(models[0].description, output) if calibrate else None
+    folder = writable_folder(models[0].description, output, "a calibration") if calibrate else None
     observe = (calibrate, False)  # of two models the first is calibrated
     runs = [_run(one, task, batch_seconds, progress, observe=o) for one, o in zip(models, observe, strict=False)]
     found, *others = runs

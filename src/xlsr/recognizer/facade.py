@@ -18,7 +18,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.alignment import align_text, frame_levels
+from xlsr.alignment import align_text, levelled
 from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, spoken_windows, windows
 from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
 from xlsr.audio.conditions import Heard
@@ -36,6 +36,7 @@ from xlsr.recognizer.opening import DecoderChoice, EngineName, open_decoder, ope
 from xlsr.recognizer.reading import Reader
 from xlsr.results import Segment, Timestamps, Transcript, Word, merge_channels, with_timestamps
 from xlsr.stitching import LogProbs, Stretch, stitch
+from xlsr.tokenizer import Tokenizer
 
 # 30 s of audio, of which neighbours share 5 s: a fifth of the work. The seam lies somewhere in the middle half of what
 # they share, so that each window has 1.25 s more on either side of what is taken from it: as far as the positional
@@ -80,15 +81,14 @@ class Recognizer:
                 f"{description.name} has a frame every {hop} samples; one every {HOP_SAMPLES} is supported"
             )
         self.engine, self.description = engine, description
-        self.tokenizer = description.tokenizer
         self.reader = Reader(
-            open_decoder(decoder, description, self.tokenizer),
-            self.tokenizer,
+            open_decoder(decoder, description, description.tokenizer),
+            description.tokenizer,
             Calibration.from_extras(description.extras, description.name),
             description.name,
         )
         named = description.extras.get("language")
-        self.language = self.tokenizer.language or (named if isinstance(named, str) else None)
+        self.language = description.tokenizer_language or (named if isinstance(named, str) else None)
 
     @classmethod
     def from_pretrained(
@@ -126,6 +126,11 @@ class Recognizer:
         folder = find_model(model, language=language)
         opened = open_engine(folder, engine=engine, device=device, language=language, threads=threads)
         return cls(*opened, decoder)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The vocabulary."""
+        return self.reader.tokenizer
 
     @property
     def beam_options(self) -> BeamOptions:
@@ -293,7 +298,7 @@ class Recognizer:
         levels: list[NDArray[np.float32]] = []
         with Part(audio).open(self._understood) as stream:
             heard = Heard(stream)
-            cut = _levelled(self._windows(heard), levels)
+            cut = levelled(self._windows(heard), levels)
             parts = stitch(self._encode(cut), self.tokenizer.blank_id)
             log_probs = np.concatenate([part.log_probs for part in parts])
             language = number_language or self.language
@@ -375,15 +380,6 @@ class Recognizer:
 
 
 load_model = Recognizer.from_pretrained
-
-
-def _levelled(parts: Iterable[Window], levels: list[NDArray[np.float32]]) -> Iterator[Window]:
-    """Pass windows on, and note how loud each frame of the recording is."""
-    end = 0
-    for window in parts:
-        levels.append(frame_levels(window.waveform)[end - window.first_frame :])
-        end += len(levels[-1])
-        yield window
 
 
 def _merged(channels: Sequence[Transcript], timestamps: Timestamps) -> Transcript:
