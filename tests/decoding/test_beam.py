@@ -195,11 +195,26 @@ def test_a_narrow_beam_keeps_what_the_plain_search_keeps(log_probs, beam_size, w
     assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in wanted], abs=1e-4)
 
 
+def test_one_best_leaves_room_to_prefixes_with_another_future(models) -> None:
+    """What can no longer be the best is given up where there is no room, which finds better hypotheses."""
+    better, worse = 0, 0
+    for seed in range(30):
+        logits = 2 * np.random.default_rng(seed).standard_normal((80, 4))
+        log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+        found = {}
+        for nbest in (1, 2):
+            options = BeamOptions(lm=models["characters"], nbest=nbest, beam_size=8)
+            found[nbest] = BeamSearchDecoder(LETTERS, options).decode(log_probs)[0].score
+        better += found[1] > found[2] + 1e-3
+        worse += found[1] < found[2] - 1e-3
+    assert better > 15 > 3 >= worse
+
+
 def test_a_long_recording_is_remembered_from_its_start() -> None:
     logits = 2 * np.random.default_rng(0).standard_normal((500, 4))
     log_probs = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
     score, ids = plain_search(log_probs, 0, 20, bonus=lambda _: 0.0, end=lambda _: 0.0)[0]
-    (found,) = BeamSearchDecoder(UNSPACED, BeamOptions(beam_size=20, beam_threshold=1e9)).decode(log_probs)
+    found = BeamSearchDecoder(UNSPACED, BeamOptions(nbest=2, beam_size=20, beam_threshold=1e9)).decode(log_probs)[0]
     assert found.ids == ids, "20 new symbols a frame: the memory of 4096 was cleared twice"
     assert found.score == pytest.approx(score)
 

@@ -20,6 +20,7 @@ from xlsr.decoding.search.prefixes import (
     find,
     keep,
     rank,
+    thin,
 )
 from xlsr.decoding.search.steps import Frame, end_here, end_words, follow_closed, follow_open, start
 
@@ -66,6 +67,9 @@ def search(emissions: Floats, model: Model, rules: Rules, nbest: int) -> tuple[N
                 follow_open(row, beams[i], frame, model, rules)
             end_words(row, beams[i], frame, model, rules)
         rank(frame.pool, frame.found[0], rules.log_add)
+        if nbest == 1 and frame.found[0] > size:
+            frame.table[:] = -1
+            thin(frame.pool, frame.found[0], frame.table)
         count = best(frame.pool, frame.found[0], size, rules.beam_threshold, order)
         used = keep(beams, frame.pool, order, count, trace, used)
     _clear(frame)

@@ -106,6 +106,51 @@ def rank(pool: Prefixes, count: int, log_add: bool) -> None:
 
 
 @compiled_in_place
+def thin(pool: Prefixes, count: int, table: Ints) -> None:
+    """Give up prefixes that another one with the same future is ahead of: none of them will be the best of all.
+
+    The same may follow both where the lexicon, the language model, the hotwords and the last token stand alike; one is
+    ahead if its paths that end in a blank and those that end in the token both score higher.
+
+    Args:
+        pool: ranked; the score of what is given up becomes -inf.
+        count: number of prefixes.
+        table: for scribbling; -1 throughout, before and after; longer than twice the count, a power of two.
+    """
+    mask = len(table) - 1
+    for i in range(count):
+        prefix = pool[i]
+        key = mix(mix(mix(prefix.state, prefix.node), prefix.last), prefix.hot)
+        slot = mix(key, prefix.length) & mask
+        while table[slot] >= 0 and not _has_same_future(pool[table[slot]], prefix):
+            slot = (slot + 1) & mask
+        if table[slot] < 0:
+            table[slot] = i
+            continue
+        other = pool[table[slot]]
+        gain = prefix.lm + prefix.bonus - other.lm - other.bonus
+        if prefix.blank + gain <= other.blank and prefix.token + gain <= other.token:
+            prefix.score = -np.inf
+        elif prefix.blank + gain >= other.blank and prefix.token + gain >= other.token:
+            other.score = -np.inf
+            table[slot] = i
+    table[:] = -1
+
+
+@compiled_in_place
+def _has_same_future(a: Prefix, b: Prefix) -> bool:
+    """Whether the same may follow two prefixes at the same cost; a history of 0 is that of the first word."""
+    return bool(
+        a.state == b.state
+        and a.node == b.node
+        and a.last == b.last
+        and a.hot == b.hot
+        and a.length == b.length
+        and (a.history == 0) == (b.history == 0)
+    )
+
+
+@compiled_in_place
 def best(pool: Prefixes, count: int, size: int, threshold: float, order: Ints) -> int:
     """Put the indices of the best prefixes first into `order`, in any order, and return how many they are.
 
