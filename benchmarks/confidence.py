@@ -70,7 +70,7 @@ def main() -> None:
     write_manifest([row for condition in wanted for row in sets["fit", condition]], options.out / "fit.jsonl")
 
     plain = xlsr.load_model(options.model, threads=options.threads)
-    plain.reader = replace(plain.reader, scorer=None)
+    plain = plain.with_scorer(None)
     folder = options.out / "calibrated"
     rules = {"drop_punctuation": True, "by": ()}
     xlsr.evaluate(plain, options.out / "fit.jsonl", calibrate=True, output=folder, **rules)

@@ -83,6 +83,31 @@ def test_alternatives_are_in_the_json_and_come_back(recording) -> None:
     assert "alternatives" not in replace(found, alternatives=()).to_dict()
 
 
+def test_scripts_without_spaces_have_none_and_a_word_for_each_character(recording) -> None:
+    symbols = [*SYMBOLS[:4], "<x>", *SYMBOLS[5:]]
+    model = level_recognizer(LevelEngine(), symbols, word_delimiter=None)
+    silent = recording.copy()
+    silent[np.abs(recording - 0.4) < 0.05] = 0  # no delimiters
+    for decoder in ("greedy", xlsr.BeamOptions(beam_size=4, nbest=2)):
+        found = model.with_decoder(decoder).transcribe(silent)
+        assert found.text == "".join(WORDS * 24)
+        assert "".join(segment.text for segment in found.segments) == found.text
+        assert [word.text for word in found.words] == list(found.text)
+        assert all(segment.end - segment.start < 12.1 for segment in found.segments)
+        assert all(" " not in one.text for one in found.alternatives)
+
+
+def test_a_lexicon_makes_words_of_phones(tmp_path) -> None:
+    symbols = ["<pad>", "<s>", "</s>", "<unk>", "|", "a", "b", "c"]
+    model = level_recognizer(LevelEngine(), symbols, is_phones=True, word_delimiter="|")
+    (tmp_path / "words.txt").write_text("hello a b\nworld c a b\n")
+    said = waveform_of(spoken(["ab", "cab", "ab"], np.random.default_rng(0)))
+    assert [phone.text for phone in model.transcribe(said).phones] == list("abcabab")
+    found = model.with_decoder(xlsr.BeamOptions(lexicon=tmp_path / "words.txt")).transcribe(said)
+    assert [word.text for word in found.words] == ["hello", "world", "hello"]
+    assert found.phones == ()
+
+
 def test_hotwords_are_added_to_what_a_folder_brings(folder) -> None:
     model = Recognizer(LevelEngine(), read_description(folder))
     once = waveform_of(spoken(["bac"], np.random.default_rng(0)))
@@ -109,6 +134,15 @@ def test_options_on_the_command_line(repository, tmp_path) -> None:
     unknown = run("transcribe", digits, "--hotwords", "eleven")
     assert unknown.returncode == 1
     assert "'eleven'" in unknown.stderr
+    for options, why in (
+        (["--lm_weight", "0.3"], "--lm_weight weighs a language model, and there is none"),
+        (["--hotword_score", "3"], "--hotword_score is for --hotwords"),
+        (["--hotwords", " , "], "wanted words or phrases, separated by commas"),
+    ):
+        done = run("transcribe", digits, *options)
+        assert done.returncode in (1, 2)
+        assert why in done.stderr
+    assert run("transcribe", digits, "--beam_size", "1", "--nbest", "1", "--lm", "none").returncode == 0
     missing = run("evaluate", tmp_path / "none.jsonl", "--lm", tmp_path / "none.arpa")
     assert missing.returncode == 1
     assert "none.arpa" in missing.stderr

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.levels import LevelEngine, level_recognizer, random_words, spoken, waveform_of
+from xlsr.decoding.options import BeamOptions
 from xlsr.errors import AudioError, ConfigError
 from xlsr.results import Segment
 from xlsr.streaming import StreamingRecognizer, Update
@@ -78,6 +79,31 @@ def test_no_word_is_lost_or_said_twice(seed: int, agreement: int) -> None:
     words, waveform = speech(seed)
     _, segments = listen(stream(agreement=agreement), chunks_of(waveform, [1_600]))
     assert in_the_middle(words, segments) == words
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.integers(1_600, 9_000), is_closed=st.booleans())
+def test_a_search_streams_as_the_best_path_does(seed: int, size: int, is_closed: bool, tmp_path_factory) -> None:
+    """Also one whose lexicon hears nothing in most sounds."""
+    words, waveform = speech(seed, count=20)
+    lexicon = tmp_path_factory.getbasetemp() / "stream-lexicon.txt"
+    lexicon.write_text("abcabc\n")
+    options = BeamOptions(
+        beam_size=8,
+        log_add=False,  # added up over a long silence, the engine's faint symbols make a letter
+        lexicon=lexicon if is_closed else None,
+        word_score=-20.0 if is_closed else 0.0,
+    )
+    recognizer = level_recognizer(LevelEngine(edge_frames=10, jitter_frames=2)).with_decoder(options)
+    source, committed = StreamingRecognizer(recognizer, **OPTIONS), ""
+    segments = []
+    for update in [*(source.feed(chunk) for chunk in chunks_of(waveform, [size])), source.finish()]:
+        now = update.finished[0].text if update.finished else update.committed
+        assert now.startswith(committed)
+        committed, segments = update.committed, [*segments, *update.finished]
+    if not is_closed:
+        found = [word.text for segment in segments for word in segment.words]
+        assert any(found[place : place + len(words)] == words for place in range(len(found)))
 
 
 def test_words_have_the_times_of_the_stream() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,9 @@ class StreamingRecognizer:
         end_silence_seconds: float = 1.0,
         max_utterance_seconds: float = 30.0,
     ) -> None:
+        times = (step_seconds, delay_seconds, window_seconds, end_silence_seconds, max_utterance_seconds)
+        if not all(isfinite(seconds) and seconds >= 0 for seconds in times):
+            raise ConfigError(f"times of {', '.join(map(str, times))} s; wanted finite ones, none of them below 0")
         step, window = (max(1, _frame(seconds)) for seconds in (step_seconds, window_seconds))
         self._delay, self._end_silence = _frame(delay_seconds), _frame(end_silence_seconds)
         if not (0 <= delay_seconds <= window_seconds - 2 >= 2 and step_seconds <= window_seconds):
@@ -98,8 +101,7 @@ class StreamingRecognizer:
         self._blank = tokenizer.blank_id
         self._delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
         # Of phones, and of a script without spaces, each symbol is committed by itself.
-        self._spells_words = self._delimiter is not None and not tokenizer.is_phones
-        self._is_spaced = self._delimiter is not None or tokenizer.is_phones
+        self._spells_words = self._delimiter is not None and not recognizer.reader.writes_phones
         self._source = LiveSamples(sample_rate, encoding)
         self._max_utterance = max_utterance_seconds
         self._step, self._window = step * HOP_SAMPLES, window * HOP_SAMPLES
@@ -151,7 +153,7 @@ class StreamingRecognizer:
             return []
         heard = Stretch(self._first_frame, self.recognizer.engine.log_probs([self._buffer[: self._filled]])[0])
         fresh = heard.between(self._pointer, heard.end_frame)
-        words = self._units(self.recognizer.decode(fresh.log_probs, first_frame=self._pointer))
+        words = self.recognizer.decode(fresh.log_probs, first_frame=self._pointer)
         silence, is_delimited = self._silence(fresh)
         if is_last or silence >= self._end_silence:
             self._commit(words, len(words), heard.end_frame)
@@ -160,7 +162,8 @@ class StreamingRecognizer:
                 self._drop_before(max(self._first_frame, heard.end_frame - self._end_silence))
             return self._end_utterance()
         is_complete = is_delimited or silence >= _WORD_GAP_FRAMES or not self._spells_words
-        settled = min(len(words) if is_complete else len(words) - 1, self._agreed(words))
+        # A search may hear nothing where the best path hears a sound.
+        settled = min(len(words) if is_complete else max(len(words) - 1, 0), self._agreed(words))
         while settled > 0 and _frame(words[settled - 1].end) > heard.end_frame - self._delay:
             settled -= 1
         self._commit(words, settled, heard.end_frame)
@@ -182,12 +185,6 @@ class StreamingRecognizer:
         kept = self._buffer[(frame - self._first_frame) * HOP_SAMPLES : self._filled].copy()
         self._buffer[: kept.size] = kept
         self._filled, self._first_frame = kept.size, frame
-
-    def _units(self, words: list[Word]) -> list[Word]:
-        """What is committed at once: words, phones, or the characters of a script without spaces."""
-        if self._is_spaced:
-            return words
-        return [Word(char.text, char.start, char.end, char.score) for word in words for char in word.characters]
 
     def _silence(self, fresh: Stretch) -> tuple[int, bool]:
         """Return how many frames ago the last sound ended, and whether a delimiter came after it."""
@@ -222,15 +219,16 @@ class StreamingRecognizer:
         """Return what was committed as one segment, if there is anything, and begin the next."""
         if not self._committed:
             return []
+        reader = self.recognizer.reader
         (whole,) = split_segments(
-            self._committed, max_gap_seconds=inf, max_seconds=inf, are_phones=self.recognizer.tokenizer.is_phones
+            self._committed, max_gap_seconds=inf, max_seconds=inf, are_phones=reader.writes_phones, joiner=reader.joiner
         )
-        segment = replace(whole, id=self._utterances, text=self._text(self._committed))
+        segment = replace(whole, id=self._utterances)
         self._committed, self._utterances = [], self._utterances + 1
         return [segment]
 
     def _text(self, words: list[Word]) -> str:
-        return (" " if self._is_spaced else "").join(word.text for word in words)
+        return self.recognizer.reader.joiner.join(word.text for word in words)
 
 
 def _frame(seconds: float) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 import xlsr
 from tests.decoding.test_beam import WORDS
-from xlsr.checkpoint.decoder import read_decoder, store_decoder
+from xlsr.checkpoint.decoder import copy_decoder, read_decoder, store_decoder
 from xlsr.checkpoint.folder import Description, read_description, write_description
 from xlsr.config import Wav2Vec2Config
 from xlsr.decoding.ngram import NGram
@@ -46,8 +46,9 @@ def test_what_is_stored_is_read(folder, arpa, tmp_path) -> None:
     assert read_description(folder).extras["name"] == "two letters"
     store_decoder(folder, {"lm_weight": 0.4})  # numbers alone change numbers alone
     assert read_decoder(read_description(folder)) == replace(found, lm_weight=0.4)
-    store_decoder(folder, {}, lm=folder / "lm.ngram")  # its own file is no reason to fail; its old numbers go
-    assert read_decoder(read_description(folder)) == BeamOptions(lm=folder / "lm.ngram")
+    store_decoder(folder, {}, lm=folder / "lm.ngram")  # its own file is no reason to fail; what was weighed goes
+    wanted = BeamOptions(folder / "lexicon.txt", folder / "lm.ngram", beam_size=20)
+    assert read_decoder(read_description(folder)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,50 @@ def test_a_language_model_is_attached_to_a_copy(folder, arpa, tmp_path) -> None:
     assert read_decoder(read_description(folder)) is None
     with pytest.raises(CheckpointError, match="holds something already"):
         xlsr.attach_lm(folder, arpa, output=copy)
+
+
+def test_the_layout_of_transformers_takes_the_place_of_ours(folder, arpa, tmp_path) -> None:
+    (tmp_path / "words.txt").write_text("ab\n")
+    xlsr.attach_lm(folder, arpa, lexicon=tmp_path / "words.txt", lm_weight=0.6)
+    store_decoder(folder, {"beam_size": 7})
+    xlsr.attach_lm(folder, arpa, lm_weight=2.0, layout="transformers")
+    found = read_decoder(read_description(folder))
+    assert (found.lm_weight, found.lexicon, found.beam_size) == (2.0, None, 7)
+    assert not isinstance(found.lm, Path)
+
+
+def test_a_language_model_is_for_its_language(folder, arpa) -> None:
+    store_decoder(folder, {}, lm=arpa, language="fra")
+    description = read_description(folder)
+    assert read_decoder(description) is None
+    french = replace(description, tokenizer=replace(description.tokenizer, language="fra"))
+    assert read_decoder(french) == BeamOptions(lm=folder / "lm.ngram")
+
+
+def test_files_of_a_search_go_on_with_a_model(folder, arpa, tmp_path) -> None:
+    (tmp_path / "words.txt").write_text("ab\n")
+    xlsr.attach_lm(folder, arpa, lexicon=tmp_path / "words.txt")
+    for out in (tmp_path / "ours", tmp_path / "theirs"):
+        write_description(read_description(folder), out)
+    copy_decoder(folder, tmp_path / "ours")
+    found = read_decoder(read_description(tmp_path / "ours"))
+    assert found == BeamOptions(tmp_path / "ours" / "lexicon.txt", tmp_path / "ours" / "lm.ngram")
+    xlsr.attach_lm(folder, arpa, layout="transformers", lm_weight=0.9)
+    copy_decoder(folder, tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "alphabet.json").is_file()
+    assert json.loads((tmp_path / "theirs" / "processor_config.json").read_text())["processor_class"].endswith("WithLM")
+
+
+def test_a_mapped_language_model_can_be_replaced(folder, arpa) -> None:
+    store_decoder(folder, {}, lm=arpa)
+    mapped = NGram.load(folder / "lm.ngram")
+    before = mapped.score(["ab", "a"])
+    copy = folder.parent / "other.ngram"
+    NGram.load(arpa).save(copy)
+    store_decoder(folder, {}, lm=copy)
+    store_decoder(folder, {}, lm=arpa)
+    assert mapped.score(["ab", "a"]) == before
+    assert not list(folder.glob(".part*"))
 
 
 def test_what_does_not_fit_is_not_attached(folder, arpa, tmp_path) -> None:

@@ -159,10 +159,10 @@ def test_what_cannot_be_read_is_refused_with_a_way_out(changes) -> None:
         Calibration.from_extras({"calibration": [1, 2]}, "my-model")
 
 
-def test_a_vocabulary_without_delimiter_has_one_word() -> None:
+def test_a_vocabulary_without_delimiter_has_a_word_for_each_character() -> None:
     tokenizer = Tokenizer.from_symbols(["<pad>", "a", "b"])
     log_probs = np.log(np.array([[0.1, 0.8, 0.1], [0.2, 0.2, 0.6]], np.float32))
     hypotheses = GREEDY.decode(log_probs)
-    (word,) = calibration()(words_of(hypotheses[0], tokenizer), hypotheses, log_probs, tokenizer)
-    assert word.text == "ab"
-    assert 0 < word.score < 1
+    words = calibration()(words_of(hypotheses[0], tokenizer), hypotheses, log_probs, tokenizer)
+    assert [word.text for word in words] == ["a", "b"]
+    assert all(0 < word.score < 1 for word in words)

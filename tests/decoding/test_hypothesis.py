@@ -79,7 +79,7 @@ def test_times_are_frames_of_20_ms_after_the_offset() -> None:
 
 
 def test_score_of_a_word_is_the_geometric_mean_of_its_tokens() -> None:
-    tokenizer = Tokenizer.from_symbols(["<pad>", "a", "b"])
+    tokenizer = Tokenizer.from_symbols(["<pad>", "a", "b", "|"])
     spans = (TokenSpan(1, 0, 9, math.log(0.9)), TokenSpan(2, 9, 10, math.log(0.4)))
     assert words_of(Hypothesis(spans, 0.0), tokenizer)[0].score == pytest.approx(0.6)
 

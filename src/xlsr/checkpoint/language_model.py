@@ -19,16 +19,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlsr.config import JsonObject, read_json_object
+from xlsr.checkpoint.processor import ALPHABET, LAYOUT_FOLDER, name_processor, write_json
+from xlsr.config import read_json_object
 from xlsr.decoding.lexicon import Lexicon
 from xlsr.decoding.ngram import NGram
 from xlsr.decoding.options import BeamOptions
 from xlsr.errors import LanguageModelError
 from xlsr.tokenizer import Tokenizer
 
-FOLDER, ALPHABET = "language_model", "alphabet.json"
 _ATTRIBUTES, _UNIGRAMS, _MODEL = "attrs.json", "unigrams.txt", "lm.arpa"
-_PROCESSOR = "Wav2Vec2ProcessorWithLM"
 _LN10 = math.log(10)
 _FORBIDDEN = -1000.0  # decimal offset that stands for -inf, which JSON does not have
 _BLANK, _UNKNOWN = re.compile(r"[<\[]pad[>\]]", re.IGNORECASE), re.compile(r"[<\[]unk[>\]]", re.IGNORECASE)
@@ -54,7 +53,7 @@ def read_language_model(folder: Path, tokenizer: Tokenizer) -> BeamOptions:
     Raises:
         LanguageModelError: a file is missing, damaged, one too many, or of another vocabulary.
     """
-    inner = folder / FOLDER
+    inner = folder / LAYOUT_FOLDER
     attributes = _read_attributes(inner / _ATTRIBUTES)
     _check_alphabet(folder / ALPHABET, tokenizer)
     lm = NGram.load(_model_file(inner))
@@ -87,7 +86,7 @@ def write_language_model(folder: Path, tokenizer: Tokenizer, options: BeamOption
     lexicon = options.lexicon
     lexicon = Lexicon.from_file(lexicon, tokenizer) if isinstance(lexicon, str | Path) else lexicon
     unk_score = options.unk_score if options.unk_score is not None else -math.inf if lexicon else -10.0
-    inner = folder / FOLDER
+    inner = folder / LAYOUT_FOLDER
     inner.mkdir(parents=True, exist_ok=True)
     if others := sorted({file.name for file in _files(inner)} - {_ATTRIBUTES, _UNIGRAMS, _MODEL}):
         raise LanguageModelError(f"{inner} holds {', '.join(others)}, where only one language model may lie: remove it")
@@ -96,11 +95,9 @@ def write_language_model(folder: Path, tokenizer: Tokenizer, options: BeamOption
     attributes = _Attributes(options.lm_weight, options.word_score, offset, options.score_boundary)
     lm.save(inner / _MODEL)
     (inner / _UNIGRAMS).write_text("".join(f"{word}\n" for word in sorted(words)), "utf-8", newline="\n")
-    _write(inner / _ATTRIBUTES, vars(attributes))
-    _write(folder / ALPHABET, {"labels": [*_labels(tokenizer)], "is_bpe": False})
-    for name in ("preprocessor_config.json", "processor_config.json", "tokenizer_config.json"):
-        if (folder / name).is_file():
-            _write(folder / name, read_json_object(folder / name) | {"processor_class": _PROCESSOR})
+    write_json(inner / _ATTRIBUTES, vars(attributes))
+    write_json(folder / ALPHABET, {"labels": [*_labels(tokenizer)], "is_bpe": False})
+    name_processor(folder)
 
 
 def _read_attributes(path: Path) -> _Attributes:
@@ -167,7 +164,3 @@ def _check_alphabet(path: Path, tokenizer: Tokenizer) -> None:
         raise LanguageModelError(
             f"{path} calls column {place} {found!r}, vocab.json {name!r}: the language model is of another vocabulary"
         )
-
-
-def _write(path: Path, values: JsonObject) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n")

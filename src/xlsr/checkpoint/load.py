@@ -15,6 +15,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from xlsr.checkpoint.decoder import copy_decoder
 from xlsr.checkpoint.fairseq import is_fairseq, read_fairseq
 from xlsr.checkpoint.flax import read_flax
 from xlsr.checkpoint.folder import (
@@ -174,6 +175,8 @@ def import_model(
     folder = loaded.description.folder
     if folder is None or not copy_card(folder, out):
         _write_card(loaded, out)
+    if folder is not None:
+        copy_decoder(folder, out)
     for file in folder.glob("adapter.*") if folder is not None and language is None else ():
         shutil.copyfile(file, out / file.name)
     return loaded.report

@@ -132,8 +132,9 @@ def load_lora(description: Description, model: Wav2Vec2ForCTC, folder: Path) -> 
         setattr(model.get_submodule(owner), leaf, nn.Parameter(new.to(old)))
     model.lm_head.out_features = len(model.lm_head.weight)
     model.config = model.wav2vec2.config = description.config
-    # Its scores are other ones now.
-    return replace(description, extras={key: v for key, v in description.extras.items() if key != "calibration"})
+    # Its scores are other ones now, and so may its words be.
+    own = ("calibration", "decoder")
+    return replace(description, extras={key: value for key, value in description.extras.items() if key not in own})
 
 
 def _take_vocabulary(description: Description, folder: Path, found: Mapping[str, Tensor]) -> Description:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
@@ -49,30 +49,44 @@ class Decoding:
 
     def wrong(self) -> str:
         """Why the options do not go together; empty where they do."""
-        others = [field.name for field in fields(self) if field.name != "beam_size" and self._is_given(field.name)]
+        agree = {"beam_size": 1, "nbest": 1, "lm": NO_LM}
+        others = [name for name in self._given() if getattr(self, name) != agree.get(name)]
         if self.beam_size == 1 and others:
             return f"--beam_size 1 takes the best path, which knows no --{others[0]}; leave one of them out"
+        if self.hotwords is not None and not self._hotwords():
+            return f"--hotwords is {self.hotwords!r}; wanted words or phrases, separated by commas"
+        if self.hotword_score is not None and self.hotwords is None:
+            return "--hotword_score is for --hotwords, and there are none"
         return ""
 
     def of(self, recognizer: Recognizer) -> Recognizer:
-        """Return the recognizer, which was loaded with the best path, with the decoder that was asked for."""
-        from xlsr.decoding.options import BeamOptions
+        """Return the recognizer, which was loaded with the best path, with the decoder that was asked for.
 
-        given = {field.name: getattr(self, field.name) for field in fields(self) if self._is_given(field.name)}
+        Raises:
+            ConfigError: the weight of a language model is given where there is none.
+        """
+        from xlsr.errors import ConfigError
+
+        given = self._given()
         if self.beam_size == 1:
             return recognizer
         if not given:
             return recognizer.with_decoder("auto")
         if self.hotwords is not None:
-            given["hotwords"] = tuple(word.strip() for word in self.hotwords.split(",") if word.strip())
-        # The folder's numbers were found for its own language model.
-        options = BeamOptions() if self.lm is not None else recognizer.beam_options
-        if self.lm == NO_LM:
-            given["lm"] = None
+            given["hotwords"] = self._hotwords()
+        options = recognizer.beam_options
+        if (lm := given.pop("lm", None)) is not None:
+            options = options.with_lm(None if lm == NO_LM else lm)
+        if options.lm is None and self.lm_weight is not None:
+            raise ConfigError("--lm_weight weighs a language model, and there is none: name one (--lm FILE)")
         return recognizer.with_decoder(replace(options, **given))
 
-    def _is_given(self, name: str) -> bool:
-        return getattr(self, name) is not None
+    def _given(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _hotwords(self) -> tuple[str, ...]:
+        return tuple(word.strip() for word in (self.hotwords or "").split(",") if word.strip())
 
 
 FOLDERS_OWN = Decoding()

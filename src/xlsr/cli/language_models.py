@@ -133,6 +133,7 @@ def attach(
     word_score: float | None = None,
     unk_score: float | None = None,
     layout: Layout = "xlsr",
+    language: str | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
 ) -> int:
     """Put a language model into a model folder, which then searches with it unless told otherwise.
@@ -146,6 +147,7 @@ def attach(
         unk_score: added for each word that lexicon or language model do not know.
         layout: xlsr (lm.ngram, named in xlsr.json) or transformers (language_model/ as Wav2Vec2ProcessorWithLM reads
             it).
+        language: for models of several vocabularies: the language model is for this one only.
         output: a new folder for a copy of the model, in place of its own.
     """
     from xlsr.checkpoint.decoder import attach_lm
@@ -158,9 +160,11 @@ def attach(
         word_score=word_score,
         unk_score=unk_score,
         layout=layout,
+        language=language,
         output=output,
     )
     print(folder)
+    _warn_of_calibration(folder)
     return 0
 
 
@@ -214,13 +218,29 @@ def tune(
         lowercase=lowercase,
         drop_punctuation=drop_punctuation,
         output=output,
+        threads=threads,
         progress=watched,
     )
     print(found.table().to_text())
     print(f"xlsr: {found.note}", file=sys.stderr)
+    _warn_of_calibration(found.folder)
     for failure in found.failures:
         print(f"xlsr: {failure.error}", file=sys.stderr)
     return 1 if found.failures else 0
+
+
+def _warn_of_calibration(folder: Path) -> None:
+    """Say if a model's scores are calibrated for the best path only."""
+    from xlsr.checkpoint.folder import read_description
+    from xlsr.decoding.calibration import Calibration
+
+    found = Calibration.from_extras(read_description(folder).extras, str(folder))
+    if found is not None and not found.searched:
+        print(
+            "xlsr: the calibration of its scores is for the best path, and no longer counts; fit another: "
+            f"xlsr evaluate MANIFEST --model {folder} --calibrate",
+            file=sys.stderr,
+        )
 
 
 def _text(path: Path) -> str:

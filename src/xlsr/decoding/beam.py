@@ -58,6 +58,11 @@ class BeamSearchDecoder:
         """How many hypotheses it returns at most."""
         return self.options.nbest
 
+    @property
+    def names_words(self) -> bool:
+        """Whether a lexicon names the words of its hypotheses."""
+        return self._has_names
+
     def decode(self, log_probs: NDArray[np.floating]) -> list[Hypothesis]:
         """Return the best hypotheses, best first: `nbest` at most, one at least.
 

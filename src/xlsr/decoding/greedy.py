@@ -28,6 +28,11 @@ class GreedyDecoder:
         """How many hypotheses it returns: the best path alone."""
         return 1
 
+    @property
+    def names_words(self) -> bool:
+        """Whether a lexicon names the words of its hypotheses."""
+        return False
+
     def decode(self, log_probs: npt.NDArray[np.floating]) -> list[Hypothesis]:
         """Return the best path as a list of one hypothesis.
 

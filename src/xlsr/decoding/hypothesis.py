@@ -84,8 +84,8 @@ def words_of(
     """Group the tokens of a hypothesis into words with times and probabilities.
 
     A word reaches from its first token's first frame to its last token's last frame. Its score is the exponential of
-    the mean of its tokens' scores. Of a phone model each phone is a word of its own, without characters, unless a
-    lexicon named words.
+    the mean of its tokens' scores. Of a phone model each phone is a word of its own, without characters; of a script
+    without spaces each character is one; unless a lexicon named words.
 
     Args:
         hypothesis: of log-probabilities over this tokenizer's vocabulary.
@@ -123,7 +123,7 @@ def word_spans(hypothesis: Hypothesis, tokenizer: Tokenizer) -> list[list[TokenS
     if hypothesis.words is not None:
         return [list(hypothesis.spans[word.start : word.end]) for word in hypothesis.words]
     delimiter = None if tokenizer.word_delimiter is None else tokenizer.vocab[tokenizer.word_delimiter]
-    if tokenizer.is_phones:
+    if tokenizer.is_phones or delimiter is None:
         return [[span] for span in hypothesis.spans if span.id != delimiter]
     runs = groupby(hypothesis.spans, key=lambda span: span.id == delimiter)
     return [list(run) for is_delimiter, run in runs if not is_delimiter]

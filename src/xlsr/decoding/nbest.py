@@ -20,16 +20,17 @@ class NBest:
 
     Args:
         count: of the whole, keep so many.
+        joiner: between two words of a text.
     """
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, joiner: str = " ") -> None:
+        self._count, self._joiner = count, joiner
         self._found = [Alternative("", 0.0, 0.0, 0.0)]
 
     def add(self, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer) -> None:
         """Take the hypotheses of the next stretch, best first."""
-        parts = [_alternative(hypothesis, tokenizer) for hypothesis in hypotheses]
-        joined = (_joined(a, b) for a in self._found for b in parts)
+        parts = [self._alternative(hypothesis, tokenizer) for hypothesis in hypotheses]
+        joined = (self._joined(a, b) for a in self._found for b in parts)
         self._found = heapq.nlargest(self._count, joined, key=attrgetter("score"))  # equal ones stay in their order
 
     @property
@@ -37,16 +38,14 @@ class NBest:
         """The readings of all that came, best first; none where only one is wanted."""
         return tuple(self._found) if self._count > 1 else ()
 
+    def _alternative(self, hypothesis: Hypothesis, tokenizer: Tokenizer) -> Alternative:
+        text = self._joiner.join(word.text for word in words_of(hypothesis, tokenizer))
+        return Alternative(text, hypothesis.score, hypothesis.acoustic_score or 0.0, hypothesis.lm_score or 0.0)
 
-def _alternative(hypothesis: Hypothesis, tokenizer: Tokenizer) -> Alternative:
-    text = " ".join(word.text for word in words_of(hypothesis, tokenizer))
-    return Alternative(text, hypothesis.score, hypothesis.acoustic_score or 0.0, hypothesis.lm_score or 0.0)
-
-
-def _joined(a: Alternative, b: Alternative) -> Alternative:
-    return Alternative(
-        " ".join(text for text in (a.text, b.text) if text),
-        a.score + b.score,
-        a.acoustic_score + b.acoustic_score,
-        a.lm_score + b.lm_score,
-    )
+    def _joined(self, a: Alternative, b: Alternative) -> Alternative:
+        return Alternative(
+            self._joiner.join(text for text in (a.text, b.text) if text),
+            a.score + b.score,
+            a.acoustic_score + b.acoustic_score,
+            a.lm_score + b.lm_score,
+        )

@@ -6,7 +6,7 @@ Plain data without compiled code, so that reading the options costs nothing; `be
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,10 @@ class BeamOptions:
     log_add: bool = True
     hotwords: tuple[str, ...] = ()
     hotword_score: float = 2.0
+
+    def with_lm(self, lm: str | Path | NGram | None) -> BeamOptions:
+        """Return the same search with another language model, without the numbers that were found for the old one."""
+        return replace(self, lm=lm, lm_weight=BeamOptions.lm_weight, word_score=0.0, unk_score=None)
 
     def __post_init__(self) -> None:
         for name in ("nbest", "beam_size", "beam_size_token"):

@@ -6,8 +6,7 @@ Knows judged utterances and model folders; `decoding.calibration` has the arithm
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -74,17 +73,6 @@ class Observer:
     def take(self, count: int) -> tuple[WordNotes, ...]:
         """Return the notes of the next transcript, which has so many words."""
         return tuple(self._notes.popleft() for _ in range(count))
-
-
-@contextmanager
-def observed(recognizer: Recognizer) -> Iterator[Observer]:
-    """Have an observer in a recognizer: its scores are as they would be without a calibration."""
-    before, observer = recognizer.reader, Observer()
-    recognizer.reader = replace(before, scorer=observer)
-    try:
-        yield observer
-    finally:
-        recognizer.reader = before
 
 
 @dataclass(frozen=True)
@@ -193,15 +181,18 @@ def fit_and_store(recognizer: Recognizer, judged: Sequence[Judged], folder: Path
     return Fitted(calibration, folder, unit, before, after, _character_errors(halves[1], trial.temperature))
 
 
-def judge_notes(item: Scored, notes: Sequence[WordNotes], normalize: Callable[[str], str]) -> Judged:
+def judge_notes(
+    item: Scored, notes: Sequence[WordNotes], normalize: Callable[[str], str], units: Callable[[str], list[str]]
+) -> Judged:
     """Say of each word of an utterance, and of each of its tokens, whether it is right.
 
     Args:
         item: the utterance.
         notes: of every word that was heard in it, those too that normalisation leaves nothing of.
         normalize: the form in which texts are compared.
+        units: the words of a text.
     """
-    verdicts = judge(item.reference.split(), [normalize(note.text).split() for note in notes])
+    verdicts = judge(units(item.reference), [normalize(note.text).split() for note in notes])
     kept = [note.evidence for note, verdict in zip(notes, verdicts, strict=True) if verdict is not None]
     assert len(kept) == len(item.words)
     # Spaces between words take part in the alignment, but are no tokens.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,7 +10,7 @@ from typing import get_args
 from xlsr.checkpoint.copies import writable_folder
 from xlsr.data.manifest import read_manifest
 from xlsr.errors import ConfigError, ManifestError, XlsrError
-from xlsr.evaluation.calibrating import Fitted, fit_and_store, judge_notes, observed
+from xlsr.evaluation.calibrating import Fitted, Observer, fit_and_store, judge_notes
 from xlsr.evaluation.report import Report
 from xlsr.evaluation.runs import Progress, Run, Task, run
 from xlsr.metrics import Difference, Key, Scored, Tokens, compare_corpora, measure_confidence, score_corpus
@@ -73,7 +72,8 @@ def evaluate(
     models = [one if isinstance(one, Recognizer) else load_model(one) for one in (model, compare) if one is not None]
     tokens = _tokens_of(models)
     words = tokens == "words"  # the case of phones has a meaning, and so have their signs
-    task = Task(str(manifest), split, utterances, tokens, tuple(by), lowercase and words, drop_punctuation and words)
+    normalization = (lowercase and words, drop_punctuation and words)
+    task = Task(str(manifest), split, utterances, tokens, tuple(by), *normalization, models[0].reader.joiner)
     if all(task.reference(utterance) is None for utterance in utterances):
         raise ManifestError(f"no row of {manifest} has {task.key}: there is nothing to compare {tokens} with")
     folder = writable_folder(models[0].description, output, "a calibration") if calibrate else None
@@ -92,21 +92,22 @@ def evaluate(
 
 def _tokens_of(models: Sequence[Recognizer]) -> Tokens:
     """What all models write."""
-    kinds = [(one.description.name, "phones" if one.tokenizer.is_phones else "words") for one in models]
+    kinds = [(one.description.name, "phones" if one.reader.writes_phones else "words") for one in models]
     if len({kind for _, kind in kinds}) > 1:
         shown = " and ".join(f"{name} writes {kind}" for name, kind in kinds)
         raise ConfigError(f"{shown}: only models of one kind are compared")
-    return "phones" if models[0].tokenizer.is_phones else "words"
+    return "phones" if models[0].reader.writes_phones else "words"
 
 
 def _run(recognizer: Recognizer, task: Task, batch_seconds: float, progress: Progress | None, *, observe: bool) -> Run:
-    with observed(recognizer) if observe else nullcontext() as observer:
-        return run(recognizer, task, batch_seconds=batch_seconds, progress=progress, observer=observer)
+    observer = Observer() if observe else None
+    heard_by = recognizer if observer is None else recognizer.with_scorer(observer)
+    return run(heard_by, task, batch_seconds=batch_seconds, progress=progress, observer=observer)
 
 
 def _calibrate(recognizer: Recognizer, task: Task, found: Run, folder: Path) -> Fitted:
     judged = [
-        judge_notes(item, found.notes[place], task.normalize)
+        judge_notes(item, found.notes[place], task.normalize, task.units)
         for place, item in enumerate(found.outcomes)
         if isinstance(item, Scored)
     ]

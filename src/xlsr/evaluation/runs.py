@@ -33,6 +33,7 @@ class Task:
     by: tuple[Key, ...]
     lowercase: bool
     drop_punctuation: bool
+    joiner: str = " "  # between two words of what the models write
 
     @property
     def key(self) -> str:
@@ -47,6 +48,10 @@ class Task:
     def normalize(self, text: str) -> str:
         """The form in which references and hypotheses are compared."""
         return normalize_text(text, lowercase=self.lowercase, drop_punctuation=self.drop_punctuation)
+
+    def units(self, text: str) -> list[str]:
+        """The words of a text; of scripts without spaces, its characters."""
+        return text.split() if self.joiner else [character for character in text if not character.isspace()]
 
     def reference(self, utterance: Utterance) -> str | None:
         """What was said, or None where the manifest does not tell."""
@@ -127,7 +132,7 @@ def _outcome(task: Task, utterance: Utterance, seconds: float, result: Transcrip
         score=_rounded(result.score),
         words=tuple(
             ScoredWord(" ".join(part), _rounded(unit.score), right)
-            for unit, part, right in zip(units, parts, judge(reference.split(), parts), strict=True)
+            for unit, part, right in zip(units, parts, judge(task.units(reference), parts), strict=True)
             if right is not None
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from os import cpu_count
 from pathlib import Path
@@ -52,8 +52,10 @@ class Trial:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """What is to be small; of equal trials the one that meddles least is the best."""
-        return self.errors[0].errors, self.errors[1].errors, abs(self.word_score), self.lm_weight
+        """What is to be small; of equal trials the one that is nearest to the usual numbers is the best."""
+        usual = BeamOptions()
+        away = abs(self.lm_weight - usual.lm_weight) + abs(self.word_score - usual.word_score)
+        return self.errors[0].errors, self.errors[1].errors, away
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,10 @@ class Tuned:
     @property
     def note(self) -> str:
         """What was found, and where it lies."""
+        useless = "; the language model has no part in it" if self.best.lm_weight == 0 else ""
         return (
             f"lm_weight {self.best.lm_weight:g} and word_score {self.best.word_score:g}, the best of "
-            f"{len(self.trials)} trials, are stored in {self.folder / 'xlsr.json'}"
+            f"{len(self.trials)} trials, are stored in {self.folder / 'xlsr.json'}{useless}"
         )
 
     def table(self, *, rows: int = 10) -> Table:
@@ -100,6 +103,7 @@ def tune_lm(
     lowercase: bool = True,
     drop_punctuation: bool = False,
     output: Path | str | None = None,
+    threads: int = 0,
     progress: Progress | None = None,
 ) -> Tuned:
     """Find the `lm_weight` and `word_score` of fewest errors, and let the model's folder search with them from now on.
@@ -114,6 +118,7 @@ def tune_lm(
         lowercase: compare words in lower case.
         drop_punctuation: compare words without punctuation and symbols.
         output: a new folder for a copy of the model, in place of its own.
+        threads: that search at once; 0: as many as there are cores.
         progress: wraps what the network hears of each recording, given their number, such as with a progress bar.
 
     Raises:
@@ -129,23 +134,23 @@ def tune_lm(
     tokens: Tokens = "words" if is_text else "phones"
     task = Task(str(manifest), split, utterances, tokens, (), lowercase and is_text, drop_punctuation and is_text)
     heard, references, failures = _listen(recognizer, task, progress)
+    errors = partial(_errors, task=task, heard=heard, references=references, threads=threads or cpu_count() or 1)
 
     @cache
     def attempt(lm_weight: float, word_score: float) -> Trial:
         decoder = replace(options, lm_weight=lm_weight, word_score=word_score)
-        return Trial(lm_weight, word_score, _errors(recognizer.with_decoder(decoder), task, heard, references))
+        return Trial(lm_weight, word_score, errors(recognizer.with_decoder(decoder)))
 
     best, trials = _search(attempt)
     copy_model(recognizer.description, folder)
     numbers = {"lm_weight": best.lm_weight, "word_score": best.word_score, "beam_size": beam_size}
-    store_decoder(folder, numbers, lm=lm, lexicon=lexicon)
-    greedy = _errors(recognizer.with_decoder("greedy"), task, heard, references)
-    return Tuned(best, trials, greedy, folder, failures)
+    store_decoder(folder, numbers, lm=lm, lexicon=lexicon, language=recognizer.tokenizer.language)
+    return Tuned(best, trials, errors(recognizer.with_decoder("greedy")), folder, failures)
 
 
 def _options(recognizer: Recognizer, lm: Path | str | None, lexicon: Path | str | None) -> BeamOptions:
     """The options to tune, with files that are read once and not at every trial."""
-    options = recognizer.beam_options if lm is None else BeamOptions(lm=lm)
+    options = recognizer.beam_options if lm is None else recognizer.beam_options.with_lm(lm)
     if lexicon is not None:
         options = replace(options, lexicon=lexicon)
     if options.lm is None:
@@ -183,14 +188,16 @@ def _listen(
     return heard, references, failures
 
 
-def _errors(recognizer: Recognizer, task: Task, heard: Sequence[LogProbs], references: Sequence[str]) -> Errors:
+def _errors(
+    recognizer: Recognizer, *, task: Task, heard: Sequence[LogProbs], references: Sequence[str], threads: int
+) -> Errors:
     """Decode everything, and count errors over words or phones, and over characters."""
 
     def decoded(log_probs: LogProbs) -> str:
         segments = recognizer.reader.segments(task.manifest, [Stretch(0, log_probs)], "segment")
-        return task.normalize(" ".join(segment.text for segment in segments))
+        return task.normalize(recognizer.reader.joiner.join(segment.text for segment in segments))
 
-    with ThreadPoolExecutor(cpu_count()) as pool:  # a compiled search holds no lock
+    with ThreadPoolExecutor(threads) as pool:  # a compiled search holds no lock
         texts = list(pool.map(decoded, heard))
     pairs = [*zip(references, texts, strict=True)]
     words, characters = ([count(a, b) for a, b in pairs] for count in (word_errors, char_errors))

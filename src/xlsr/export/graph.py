@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from xlsr.checkpoint.decoder import copy_decoder
 from xlsr.checkpoint.folder import copy_card, find_model, write_description
 from xlsr.checkpoint.hf import load_ctc, save
 from xlsr.config import Wav2Vec2Config
@@ -95,6 +96,7 @@ def export_model(
             write_description(description, out)
             save(description, network, out)
             copy_card(source, out)
+            copy_decoder(source, out)
         made = out / GRAPH_PATHS[format]
         made.parent.mkdir(parents=True, exist_ok=True)
         files = sorted(path.parent.glob(f"{path.stem}.*"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
 from xlsr.audio.conditions import Heard
 from xlsr.checkpoint.decoder import read_decoder
 from xlsr.checkpoint.folder import Description, find_model
-from xlsr.decoding.calibration import Calibration
+from xlsr.decoding.calibration import Calibration, WordScorer
 from xlsr.decoding.greedy import GreedyDecoder
 from xlsr.decoding.nbest import NBest
 from xlsr.decoding.options import BeamOptions
@@ -143,6 +143,12 @@ class Recognizer:
         To add to what a folder brings: `model.with_decoder(dataclasses.replace(model.beam_options, nbest=5))`.
         """
         return Recognizer(self.engine, self.description, decoder)
+
+    def with_scorer(self, scorer: WordScorer | None) -> Recognizer:
+        """Return the same model with other scores of words; None: those of the decoder, without a calibration."""
+        other = Recognizer(self.engine, self.description, self.reader.decoder)
+        other.reader = replace(self.reader, scorer=scorer)
+        return other
 
     def transcribe(
         self,
@@ -360,7 +366,7 @@ class Recognizer:
         progress: Callable[[str, Segment], object] | None = None,
     ) -> Transcript:
         """Decode what is encoded, and gather it."""
-        nbest = NBest(self.reader.decoder.nbest)
+        nbest = NBest(self.reader.decoder.nbest, self.reader.joiner)
         segments = self.reader.segments(heard.name, encoded, timestamps, nbest)
         watched = _watched(heard.name, segments, progress) if progress is not None else segments
         return self._transcript(watched, heard, nbest)
@@ -369,7 +375,7 @@ class Recognizer:
         """Gather segments; what was heard, and the best readings, are known when they have all come."""
         gathered = tuple(segments)
         return Transcript(
-            text=" ".join(segment.text for segment in gathered),
+            text=self.reader.joiner.join(segment.text for segment in gathered),
             language=self.language,
             segments=gathered,
             duration=heard.duration,

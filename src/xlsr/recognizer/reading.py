@@ -30,6 +30,10 @@ class Decoder(Protocol):
     def nbest(self) -> int:
         """How many hypotheses it may return."""
 
+    @property
+    def names_words(self) -> bool:
+        """Whether a lexicon names the words of its hypotheses."""
+
     def decode(self, log_probs: NDArray[np.floating]) -> list[Hypothesis]:
         """Return hypotheses for (frames, vocab) log-probabilities: best first, one at least."""
 
@@ -49,6 +53,17 @@ class Reader:
     tokenizer: Tokenizer
     scorer: WordScorer | None
     model: str
+
+    @property
+    def writes_phones(self) -> bool:
+        """Whether each word is a phone."""
+        return self.tokenizer.is_phones and not self.decoder.names_words
+
+    @property
+    def joiner(self) -> str:
+        """What stands between two words: nothing in scripts without spaces, where each character is a word."""
+        is_spaced = self.tokenizer.word_delimiter is not None or self.tokenizer.is_phones or self.decoder.names_words
+        return " " if is_spaced else ""
 
     def words(
         self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio", nbest: NBest | None = None
@@ -75,9 +90,9 @@ class Reader:
         """Stitch what was encoded, decode it stretch by stretch, and yield each segment that is complete."""
         blank, delimiter = self.tokenizer.blank_id, self.tokenizer.word_delimiter
         # A phone is a word of its own.
-        delimiter_id = None if delimiter is None or self.tokenizer.is_phones else self.tokenizer.vocab[delimiter]
+        delimiter_id = None if delimiter is None or self.writes_phones else self.tokenizer.vocab[delimiter]
         words = (
             self.words(stretch.log_probs, first_frame=stretch.first_frame, name=name, nbest=nbest)
             for stretch in cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
         )
-        return complete_segments(words, timestamps, are_phones=self.tokenizer.is_phones)
+        return complete_segments(words, timestamps, are_phones=self.writes_phones, joiner=self.joiner)

@@ -18,7 +18,12 @@ TIMESTAMP_LEVELS: tuple[str, ...] = get_args(Timestamps)
 
 
 def split_segments(
-    words: Sequence[Word], *, max_gap_seconds: float = 1.5, max_seconds: float = 12.0, are_phones: bool = False
+    words: Sequence[Word],
+    *,
+    max_gap_seconds: float = 1.5,
+    max_seconds: float = 12.0,
+    are_phones: bool = False,
+    joiner: str = " ",
 ) -> tuple[Segment, ...]:
     """Cut words into segments at pauses, and wherever a segment would grow too long.
 
@@ -28,6 +33,7 @@ def split_segments(
             so that the silence between two is shorter than this by most of a word.
         max_seconds: a segment is longer only if one word is.
         are_phones: each word is a phone; they become the `phones` of the segments.
+        joiner: between two words of a text; empty for scripts without spaces.
     """
     groups: list[list[Word]] = []
     for word in words:
@@ -36,15 +42,15 @@ def split_segments(
             last.append(word)
         else:
             groups.append([word])
-    return tuple(_segment_of(index, group, are_phones=are_phones) for index, group in enumerate(groups))
+    return tuple(_segment_of(index, group, joiner, are_phones=are_phones) for index, group in enumerate(groups))
 
 
-def _segment_of(index: int, words: Sequence[Word], *, are_phones: bool) -> Segment:
+def _segment_of(index: int, words: Sequence[Word], joiner: str, *, are_phones: bool) -> Segment:
     return Segment(
         id=index,
         start=words[0].start,
         end=max(word.end for word in words),
-        text=" ".join(word.text for word in words),
+        text=joiner.join(word.text for word in words),
         avg_logprob=_avg_logprob(words),
         words=() if are_phones else tuple(words),
         phones=tuple(Phone(word.text, word.start, word.end, word.score) for word in words) if are_phones else (),
@@ -71,8 +77,8 @@ def with_timestamps(transcript: Transcript, level: Timestamps) -> Transcript:
 
     Args:
         transcript: with all that is known.
-        level: `none` (the text only), `segment`, `word`, `char` (all: words, characters and phones), or `phone`
-            (words and phones).
+        level: `none` (the text only), `segment`, `word` (words, or else phones), `char` (all: words, characters and
+            phones), or `phone` (words and phones).
 
     Raises:
         ValueError: another level.
@@ -86,6 +92,7 @@ def with_timestamps(transcript: Transcript, level: Timestamps) -> Transcript:
 
     def shallow(segment: Segment) -> Segment:
         words = () if level == "segment" else tuple(replace(word, characters=()) for word in segment.words)
-        return replace(segment, words=words, phones=segment.phones if level == "phone" else ())
+        has_phones = level == "phone" or (level == "word" and not segment.words)  # of a phone model they are the words
+        return replace(segment, words=words, phones=segment.phones if has_phones else ())
 
     return replace(transcript, segments=tuple(map(shallow, transcript.segments)))

@@ -26,7 +26,7 @@ from xlsr.training.recipe import FinetuneRecipe
 
 _ENCODER, _HEAD = "wav2vec2.", "lm_head."
 # Keys of xlsr.json that are of the model that a run starts from, not of what becomes of it.
-OWN = ("name", "summary", "figures", "calibration")
+OWN = ("name", "summary", "figures", "calibration", "decoder")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,10 @@ def total(model: NGram, state: int) -> float:
 
 
 class KneserNey:
-    """Chen and Goodman 1998, equations 26 and 27, over counters of tuples; discounts and unknown words as lmplz."""
+    """Chen and Goodman 1998, equations 26 and 27, over counters of tuples; discounts and unknown words as lmplz.
+
+    But a discount of 0, which leaves nothing for words that were never seen, counts as none.
+    """
 
     def __init__(self, sentences: list[list[str]], order: int) -> None:
         self.order = order
@@ -56,7 +59,7 @@ class KneserNey:
             if n[1] and n[2] and n[3]:
                 y = n[1] / (n[1] + 2 * n[2])
                 found = [k - (k + 1) * y * n[k + 1] / n[k] for k in (1, 2, 3)]
-                values = found if min(found) >= 0 else values
+                values = found if min(found) > 0 else values
             self.discounts.append([0.0, *values])
         self.words = {word for words in padded for word in words[1:]} | {"<unk>"}
 

@@ -77,7 +77,7 @@ def estimate_discounts(histogram: Int64) -> Discounts:
         return Discounts(_FALLBACK, estimated=False)
     ratio = n1 / (n1 + 2 * n2)
     one, two, more = 1 - 2 * ratio * n2 / n1, 2 - 3 * ratio * n3 / n2, 3 - 4 * ratio * n4 / n3
-    if min(one, two, more) < 0:
+    if min(one, two, more) <= 0:  # without a discount nothing would be left for what was never seen
         return Discounts(_FALLBACK, estimated=False)
     return Discounts((one, two, more), estimated=True)
 

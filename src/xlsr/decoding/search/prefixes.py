@@ -107,7 +107,9 @@ def rank(pool: Prefixes, count: int, log_add: bool) -> None:
 
 @compiled_in_place
 def thin(pool: Prefixes, count: int, table: Ints) -> None:
-    """Give up prefixes that another one with the same future is ahead of: none of them will be the best of all.
+    """Give up prefixes that another one with the same future is ahead of: of best paths, none will be the best of all.
+
+    Where paths are added up, such a prefix could still gain from shorter ones; the room is worth more.
 
     The same may follow both where the lexicon, the language model, the hotwords and the last token stand alike; one is
     ahead if its paths that end in a blank and those that end in the token both score higher.
