@@ -94,7 +94,7 @@ def test_a_search_streams_as_the_best_path_does(seed: int, size: int, is_closed:
         lexicon=lexicon if is_closed else None,
         word_score=-20.0 if is_closed else 0.0,
     )
-    recognizer = level_recognizer(LevelEngine(edge_frames=10, jitter_frames=2)).with_decoder(options)
+    recognizer = level_recognizer(LevelEngine(edge_frames=10)).with_decoder(options)
     source, committed = StreamingRecognizer(recognizer, **OPTIONS), ""
     segments = []
     for update in [*(source.feed(chunk) for chunk in chunks_of(waveform, [size])), source.finish()]:
