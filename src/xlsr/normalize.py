@@ -33,13 +33,17 @@ def normalize_text(text: str, *, lowercase: bool = True, drop_punctuation: bool 
     return text.lower() if lowercase else text
 
 
+KEEPS_CASE, KEEPS_PUNCTUATION = "case kept", "punctuation kept"
+"""How a description says that nothing is done."""
+
+
 def describe_scoring(*, lowercase: bool, drop_punctuation: bool) -> str:
     """Say what `normalize_text` does with these options, for those who read the figures."""
     return ", ".join(
         [
             "NFC, single spaces",
-            "lower case" if lowercase else "case kept",
-            "punctuation dropped" if drop_punctuation else "punctuation kept",
+            "lower case" if lowercase else KEEPS_CASE,
+            "punctuation dropped" if drop_punctuation else KEEPS_PUNCTUATION,
         ]
     )
 

@@ -148,3 +148,13 @@ def test_what_does_not_fit_is_not_attached(folder, arpa, tmp_path) -> None:
     (folder / "vocab.json").unlink()
     with pytest.raises(CheckpointError, match="has no vocabulary"):
         xlsr.attach_lm(folder, arpa)
+
+
+def test_info_tells_of_the_search_and_of_what_it_lacks(folder, arpa) -> None:
+    assert xlsr.info(folder).decoder is None
+    xlsr.attach_lm(folder, arpa, lm_weight=0.6)
+    assert xlsr.info(folder).decoder == "beam search of 100 with a language model of weight 0.6"
+    (folder / "lm.ngram").unlink()
+    found = xlsr.info(folder)
+    assert found.decoder is None
+    assert any("decoder.lm is 'lm.ngram'; wanted the name of a file" in problem for problem in found.problems)

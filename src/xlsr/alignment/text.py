@@ -79,11 +79,14 @@ def align_text(
 def doubtful(transcript: Transcript) -> tuple[Word | Phone, ...]:
     """Return the words and phones of an aligned text that the recording does not seem to hold.
 
-    They were not found at all, or their score is below `DOUBTFUL_SCORE`: there the text, or the model, is wrong.
+    They were not found at all, or their score is below `DOUBTFUL_SCORE`, or they have none, as nothing in them can be
+    spelt with the model's symbols: there the text, or the model, is wrong.
     """
     parts: list[Word | Phone] = [*transcript.words, *transcript.phones]
     return tuple(
-        part for part in parts if part.start == part.end or (part.score is not None and part.score < DOUBTFUL_SCORE)
+        part
+        for part in parts
+        if part.text != ANYTHING and (part.start == part.end or part.score is None or part.score < DOUBTFUL_SCORE)
     )
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from xlsr.checkpoint.decoder import read_decoder
 from xlsr.checkpoint.folder import Description, find_model, is_foreign, license_of, read_description
 from xlsr.config import Json, Wav2Vec2Config
-from xlsr.errors import CheckpointError, require
+from xlsr.decoding.options import BeamOptions
+from xlsr.errors import CheckpointError, XlsrError, require
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class ModelInfo:
         vocabulary: its symbols in the order of their ids; empty for an encoder.
         languages: of a vocabulary in several languages.
         graphs: exported graphs that lie beside the weights.
+        decoder: the search that it brings.
         license: of the model, where it says so.
         summary: what the model says of itself.
         figures: what was measured of it.
@@ -41,6 +44,7 @@ class ModelInfo:
     vocabulary: tuple[str, ...]
     languages: tuple[str, ...]
     graphs: tuple[str, ...]
+    decoder: str | None
     license: str | None
     summary: str | None
     figures: dict[str, Json]
@@ -59,6 +63,7 @@ class ModelInfo:
             else None,
             "languages": " ".join(self.languages) or None,
             "graphs": ", ".join(self.graphs) or None,
+            "decoder": self.decoder,
             "licence": self.license,
             "figures": ", ".join(f"{key} {value}" for key, value in self.figures.items()) or None,
             "problems": "; ".join(self.problems) or "none",
@@ -109,6 +114,10 @@ def _model_info(
     config, tokenizer, extras = description.config, description.tokenizer, description.extras
     if tokenizer is None:
         problems = [*problems, "no vocabulary: an encoder, to be fine-tuned before it can transcribe"]
+    try:
+        options = read_decoder(description)
+    except XlsrError as error:
+        options, problems = None, [*problems, str(error)]
     figures = extras.get("figures")
     return ModelInfo(
         name=description.name if description.folder else source.name,
@@ -119,11 +128,19 @@ def _model_info(
         vocabulary=tuple(sorted(tokenizer.vocab, key=lambda symbol: tokenizer.vocab[symbol])) if tokenizer else (),
         languages=tokenizer.languages if tokenizer else (),
         graphs=tuple(name for name in ("openvino/model.xml", "model.onnx") if (source / name).is_file()),
+        decoder=None if options is None else _search(options),
         license=license_of(description),
         summary=str(extras["summary"]) if "summary" in extras else None,
         figures=figures if isinstance(figures, dict) else {},
         problems=tuple(problems),
     )
+
+
+def _search(options: BeamOptions) -> str:
+    """What a beam search listens for, in one line."""
+    words = " and a lexicon" if options.lexicon is not None else ""
+    lm = f"a language model of weight {options.lm_weight:g}" if options.lm is not None else "no language model"
+    return f"beam search of {options.beam_size} with {lm}{words}"
 
 
 def _architecture(config: Wav2Vec2Config) -> str:

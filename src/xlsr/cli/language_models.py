@@ -42,7 +42,7 @@ def build(
         prune: for orders 1, 2, ..., leave out n-grams that occur so often or less, as 0 0 1; the last is for all above.
         prune_entropy: leave out n-grams whose loss raises the perplexity by less than this share, such as 1e-7.
         vocabulary: a file with a word at the start of each line, such as a lexicon; all others become the unknown word.
-        vocab_size: keep so many words, the commonest; all others become the unknown word.
+        vocab_size: keep so many words (of the vocabulary), the commonest; all others become the unknown word.
         lowercase: count words in lower case.
         drop_punctuation: count words without punctuation and symbols.
         space: the symbol of the space in a model of characters.
@@ -79,8 +79,8 @@ def score(
     /,
     *texts: Path,
     sentences: bool = False,
-    lowercase: Annotated[bool, Parameter(negative="--keep_case")] = True,
-    drop_punctuation: Annotated[bool, Parameter(negative="--keep_punctuation")] = True,
+    lowercase: Annotated[bool | None, Parameter(negative="--keep_case")] = None,
+    drop_punctuation: Annotated[bool | None, Parameter(negative="--keep_punctuation")] = None,
     space: str = "|",
 ) -> int:
     """Score texts under a language model: log10 probability, perplexity with unknown words and without.
@@ -89,8 +89,8 @@ def score(
         model: .arpa, .arpa.gz or .ngram.
         texts: one sentence a line, plain or gzipped; - for stdin.
         sentences: print a line for each sentence first: log10 probability, tokens, unknown ones.
-        lowercase: score words in lower case.
-        drop_punctuation: score words without punctuation and symbols.
+        lowercase: score words in lower case; default: if the model counted them so, as its file may say, else yes.
+        drop_punctuation: score words without punctuation and symbols; default: likewise.
         space: the symbol of the space in a model of characters.
     """
     from xlsr.decoding.ngram.score import score_lm

@@ -204,5 +204,25 @@ def test_a_call_without_texts_is_a_usage_error(arguments, capsys) -> None:
 
 
 def test_a_missing_text_is_told_before_work_begins(text, tmp_path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(LanguageModelError, match="nowhere is not there"):
         build_lm([text, tmp_path / "nowhere"], tmp_path / "lm.arpa")
+
+
+def test_texts_are_scored_as_they_were_counted(tmp_path) -> None:
+    (tmp_path / "text.txt").write_text("The Cat, sat\nThe Mat sat!\n" * 5)
+    for options in ({}, {"lowercase": False}, {"lowercase": False, "drop_punctuation": False}):
+        build_lm([tmp_path / "text.txt"], tmp_path / "lm.arpa", order=2, **options)
+        found = score_lm(tmp_path / "lm.arpa", [tmp_path / "text.txt"])
+        assert found.unknown == 0
+        assert found.normalization == score_lm(tmp_path / "lm.arpa", [tmp_path / "text.txt"], **options).normalization
+    assert score_lm(tmp_path / "lm.arpa", [tmp_path / "text.txt"], lowercase=True).unknown > 0
+
+
+def test_what_is_not_there_is_refused(tmp_path) -> None:
+    (tmp_path / "text.txt").write_text("a b\n")
+    with pytest.raises(LanguageModelError, match=r"none\.txt is not there, or no file; wanted a text"):
+        build_lm([tmp_path / "none.txt"], tmp_path / "lm.arpa")
+    with pytest.raises(LanguageModelError, match="is not there"):
+        NGram.load(tmp_path / "none.arpa")
+    with pytest.raises(LanguageModelError, match="is not there"):
+        score_lm(tmp_path, [tmp_path / "text.txt"])

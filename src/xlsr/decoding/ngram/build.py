@@ -10,7 +10,7 @@ import numpy as np
 
 from xlsr.decoding.ngram.counts import NGramCounts
 from xlsr.decoding.ngram.estimate import Discounts, Grams, estimate, estimate_discounts
-from xlsr.decoding.ngram.model import BEGIN, END, MAX_ORDER, NGram, Unit, check_suffix
+from xlsr.decoding.ngram.model import BEGIN, END, MAX_ORDER, NGram, Unit, check_file, check_suffix
 from xlsr.decoding.ngram.prune import prune_by_entropy
 from xlsr.decoding.ngram.tables import Tables
 from xlsr.decoding.ngram.text import STDIN, Corpus, Normalization, read_lines
@@ -100,7 +100,7 @@ def build_lm(
             for all longer n-grams. Words are limited by the vocabulary instead.
         prune_entropy: leave out n-grams whose loss raises the perplexity by less than this share, such as 1e-8.
         vocabulary: a file with a word at the start of each line, such as a lexicon; all other words become <unk>.
-        vocab_size: keep so many words, the commonest; all others become <unk>.
+        vocab_size: keep so many words (of the vocabulary), the commonest; all others become <unk>.
         lowercase: count words in lower case.
         drop_punctuation: count words without punctuation and symbols.
         space: the symbol of the space in a model of characters.
@@ -114,10 +114,10 @@ def build_lm(
     check_suffix(out, quantize=quantize)
     thresholds = _check_options(order, prune, prune_entropy, vocab_size, memory_mib)
     normalization = Normalization(lowercase, drop_punctuation, unit, space)
-    words = None if vocabulary is None else _read_vocabulary(vocabulary, normalization)
-    for path in texts:
+    for path in texts if vocabulary is None else (*texts, vocabulary):  # all are there before work begins
         if str(path) != STDIN:
-            Path(path).stat()  # all are there before work begins
+            check_file(Path(path))
+    words = None if vocabulary is None else _read_vocabulary(vocabulary, normalization)
     memory = memory_mib << 20
     with Corpus(memory // 4) as corpus:
         for path in texts:

@@ -106,6 +106,7 @@ class NGram:
         from xlsr.decoding.ngram import arpa, binary
 
         path = Path(path)
+        check_file(path)
         with path.open("rb") as file:
             ours = file.read(len(binary.MAGIC)) == binary.MAGIC
         return binary.read_binary(path, unit=unit) if ours else arpa.read_arpa(path, unit=unit)
@@ -134,6 +135,12 @@ class NGram:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def check_file(path: Path) -> None:
+    """Raise LanguageModelError where there is no file."""
+    if not path.exists() or path.is_dir():
+        raise LanguageModelError(f"{path} is not there, or no file; wanted a text or an n-gram model: check the name")
 
 
 def check_suffix(path: Path, *, quantize: bool) -> None:

@@ -14,6 +14,7 @@ from xlsr.decoding.ngram.lookup import score_ids
 from xlsr.decoding.ngram.model import END, NGram
 from xlsr.decoding.ngram.text import Normalization, read_lines
 from xlsr.errors import LanguageModelError
+from xlsr.normalize import KEEPS_CASE, KEEPS_PUNCTUATION
 
 _BLOCK_SENTENCES = 1 << 12
 
@@ -86,8 +87,8 @@ def score_lm(
     model: NGram | str | Path,
     texts: Sequence[str | Path],
     *,
-    lowercase: bool = True,
-    drop_punctuation: bool = True,
+    lowercase: bool | None = None,
+    drop_punctuation: bool | None = None,
     space: str = "|",
 ) -> TextScore:
     """Score texts under a language model, a sentence a line.
@@ -95,15 +96,21 @@ def score_lm(
     Args:
         model: a model, or its file: `.arpa`, `.arpa.gz` or `.ngram`.
         texts: UTF-8 files, plain or gzipped; `-` is stdin.
-        lowercase: score words in lower case.
-        drop_punctuation: score words without punctuation and symbols.
+        lowercase: score words in lower case; None: if the model counted them so, as its file may say, else yes.
+        drop_punctuation: score words without punctuation and symbols; None: likewise.
         space: the symbol of the space in a model of characters.
 
     Raises:
         LanguageModelError: the model or a text cannot be read, or there are no words.
     """
     model = model if isinstance(model, NGram) else NGram.load(model)
-    normalization = Normalization(lowercase, drop_punctuation, model.unit, space)
+    said = model.comment
+    normalization = Normalization(
+        KEEPS_CASE not in said if lowercase is None else lowercase,
+        KEEPS_PUNCTUATION not in said if drop_punctuation is None else drop_punctuation,
+        model.unit,
+        space,
+    )
     lines = (normalization.words(line) for path in texts for line in read_lines(path))
     sentences = tuple(_scores(model, filter(None, lines)))
     if not sentences:

@@ -20,7 +20,7 @@ from typing import Self
 import numpy as np
 
 from xlsr.decoding.ngram.lookup import Int32
-from xlsr.decoding.ngram.model import BEGIN, END, SPECIALS, Unit
+from xlsr.decoding.ngram.model import BEGIN, END, SPECIALS, Unit, check_file
 from xlsr.errors import LanguageModelError
 from xlsr.normalize import describe_scoring, normalize_text
 
@@ -88,6 +88,8 @@ def read_lines(path: str | Path) -> Iterator[str]:
 def _opened(path: str | Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
     """Open a text; pipes cannot go back, so the first bytes are looked at and stay."""
     stdin = str(path) == STDIN
+    if not stdin:
+        check_file(Path(path))
     with open(sys.stdin.fileno() if stdin else path, "rb", closefd=not stdin) as file:
         if file.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
             yield file
