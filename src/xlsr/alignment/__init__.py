@@ -15,11 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.alignment.boundaries import frame_levels, levelled
+from xlsr.alignment.boundaries import Levels, frame_levels, sounding
 from xlsr.alignment.text import align_text, doubtful
 from xlsr.decoding.hypothesis import TokenSpan
 
-__all__ = ["align_text", "doubtful", "forced_align", "frame_levels", "levelled"]
+__all__ = ["Levels", "align_text", "doubtful", "forced_align", "frame_levels", "sounding"]
 
 
 def forced_align(

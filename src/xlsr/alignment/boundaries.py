@@ -1,4 +1,4 @@
-"""Frames of symbols -> where each sound begins and ends, in frames with fractions. Floor 3, for `text`.
+"""Frames of symbols -> where each sound begins and ends. Floor 3, for `text`, and for what is decoded.
 
 CTC marks a sound by one or two frames somewhere inside it and leaves the rest blank, so that the frames of a symbol are
 not its duration. Three rules make it one, each chosen on hand-corrected phones (docs/alignment.md has the figures):
@@ -7,25 +7,30 @@ not its duration. Three rules make it one, each chosen on hand-corrected phones 
 * A run of blanks more than twice as long as usual may be a pause: a sound goes on as far as the recording is loud.
 * Where its loudness says nothing, a sound reaches half the usual run of blanks beyond its frames.
 
-Knows neither texts nor seconds.
+Knows no texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, Window, num_frames
-from xlsr.decoding.hypothesis import TokenSpan
+from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, Window, num_frames
+from xlsr.decoding.hypothesis import FRAME_SECONDS, TokenSpan
+from xlsr.results import Word
 
+# A frame stands in the middle of the 25 ms that it sees, not of the 20 ms to the next.
+FIELD_SECONDS = (FIELD_SAMPLES - HOP_SAMPLES) / 2 / SAMPLE_RATE
 _LOUD_SHARE = 0.35  # of the decibels from the quiet of a pause up to the sound beside it
 _LEAST_DB = 10.0  # between the two; below, loudness does not tell them apart
 _CLOSURE_FRAMES = 5  # of quiet inside a sound: the k of "six", heard as one word
 _NEAR_FRAMES = 25  # beside a pause, by which the sound is known
 _FAR_FRAMES = 150  # into a pause; no sound goes on for longer
+_SILENT_DB = -90.0
 _DEFAULT_REACH = 2.0  # frames, where no two symbols belong together
 
 
@@ -39,13 +44,26 @@ def frame_levels(waveform: NDArray[np.floating]) -> NDArray[np.float32]:
     return levels
 
 
-def levelled(windows: Iterable[Window], levels: list[NDArray[np.float32]]) -> Iterator[Window]:
-    """Pass overlapping windows on, and note how loud each frame of the recording is."""
-    end = 0
-    for window in windows:
-        levels.append(frame_levels(window.waveform)[end - window.first_frame :])
-        end += len(levels[-1])
-        yield window
+class Levels:
+    """How loud each frame of a recording is, noted while its windows pass; what was asked for is forgotten."""
+
+    def __init__(self) -> None:
+        self._first, self._levels = 0, np.zeros(0, np.float32)
+
+    def watch(self, windows: Iterable[Window]) -> Iterator[Window]:
+        """Pass windows on that come in order of time; what lies between them is silent."""
+        for window in windows:
+            levels = frame_levels(window.waveform)
+            apart = window.first_frame - self._first - len(self._levels)
+            silence = np.full(max(apart, 0), _SILENT_DB, np.float32)
+            self._levels = np.concatenate([self._levels, silence, levels[max(-apart, 0) :]])
+            yield window
+
+    def between(self, first: int, end: int) -> NDArray[np.float32]:
+        """Return those from frame `first` until before `end`; earlier ones cannot be asked for any more."""
+        self._levels = self._levels[first - self._first :]
+        self._first = first
+        return self._levels[: end - first]
 
 
 def sound_edges(
@@ -84,6 +102,46 @@ def sound_edges(
             end = start = (end + start) / 2
         edges[place, 1], edges[place + 1, 0] = end, start
     return edges.clip(0, frames)
+
+
+def sounding(
+    words: Sequence[Word],
+    groups: Sequence[Sequence[TokenSpan]],
+    frames: int,
+    *,
+    levels: NDArray[np.floating] | None = None,
+    offset_seconds: float = 0.0,
+    are_phones: bool = False,
+) -> list[Word]:
+    """Return decoded words with the times of their sounds in place of those of their symbols.
+
+    Args:
+        words: in order.
+        groups: the symbols of each.
+        frames: of the stretch that they were decoded from.
+        levels: (frames,) decibels of it; None where it is not at hand.
+        offset_seconds: time of its first frame.
+        are_phones: each word is a phone.
+    """
+    owners = [0 if are_phones else place for place, group in enumerate(groups) for _ in group]
+    spans = [span for group in groups for span in group]
+    edges = seconds_of(sound_edges(spans, owners, frames, levels=levels, can_part=are_phones), frames)
+    times = iter((edges + offset_seconds).tolist())
+    found = []
+    for word, group in zip(words, groups, strict=True):
+        own = [next(times) for _ in group]
+        characters = tuple(
+            replace(character, start=start, end=end)
+            for character, (start, end) in zip(word.characters, own, strict=bool(word.characters))
+        )
+        found.append(replace(word, start=own[0][0], end=own[-1][1], characters=characters))
+    return found
+
+
+def seconds_of(edges: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """Return the seconds of edges in frames: a frame's middle is that of the 25 ms that it heard."""
+    times: NDArray[np.float64] = (edges * FRAME_SECONDS + FIELD_SECONDS).clip(0, frames * FRAME_SECONDS)
+    return times
 
 
 def _reach(spans: Sequence[TokenSpan], words: Sequence[int]) -> float:

@@ -22,8 +22,6 @@ from xlsr.errors import AlignmentError
 from xlsr.results import Character, Phone, Segment, Transcript, Word, split_segments
 from xlsr.tokenizer import Tokenizer
 
-# A frame stands in the middle of the 25 ms that it sees, not of the 20 ms to the next.
-FIELD_SECONDS = (FIELD_SAMPLES - HOP_SAMPLES) / 2 / SAMPLE_RATE
 DOUBTFUL_SCORE = 0.05
 
 
@@ -108,7 +106,7 @@ def _times(
         [spans[place] for place in places], owners[places].tolist(), frames, levels=levels, can_part=are_phones
     )
     times = np.full((len(spans), 2), np.nan)
-    times[places] = (edges * FRAME_SECONDS + FIELD_SECONDS).clip(0, frames * FRAME_SECONDS)
+    times[places] = seconds_of(edges, frames)
     return times
 
 

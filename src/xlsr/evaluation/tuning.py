@@ -194,7 +194,7 @@ def _errors(
     """Decode everything, and count errors over words or phones, and over characters."""
 
     def decoded(log_probs: LogProbs) -> str:
-        segments = recognizer.reader.segments(task.manifest, [Stretch(0, log_probs)], "segment")
+        segments = recognizer.reader.segments([Stretch(0, log_probs)], "segment")
         return task.normalize(recognizer.reader.joiner.join(segment.text for segment in segments))
 
     with ThreadPoolExecutor(threads) as pool:  # a compiled search holds no lock

@@ -322,7 +322,7 @@ class Recognizer:
         Raises:
             CheckpointError: a log-probability is NaN.
         """
-        return self.reader.words(log_probs, first_frame=first_frame, name=name)
+        return self.reader.words(Stretch(first_frame, log_probs), name)
 
     def _windows(self, blocks: Iterable[NDArray[np.float32]], vad: bool = False) -> Iterator[Window]:
         """Windows over a recording, or over what is spoken in it."""

@@ -13,13 +13,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xlsr.alignment import Levels, sounding
 from xlsr.decoding.calibration import WordScorer
-from xlsr.decoding.hypothesis import FRAME_SECONDS, Hypothesis, words_of
+from xlsr.decoding.hypothesis import FRAME_SECONDS, Hypothesis, word_spans, words_of
 from xlsr.decoding.nbest import NBest
 from xlsr.decoding.segments import complete_segments
 from xlsr.errors import CheckpointError
 from xlsr.results import Segment, Timestamps, Word
-from xlsr.stitching import LogProbs, Stretch, cut_at_pauses, stitch
+from xlsr.stitching import Stretch, cut_at_pauses, stitch
 from xlsr.tokenizer import Tokenizer
 
 
@@ -65,34 +66,55 @@ class Reader:
         is_spaced = self.tokenizer.word_delimiter is not None or self.tokenizer.is_phones or self.decoder.names_words
         return " " if is_spaced else ""
 
-    def words(
-        self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio", nbest: NBest | None = None
-    ) -> list[Word]:
-        """Return the words of a stretch; the arguments are those of `Recognizer.decode`.
-
-        Args:
-            log_probs: (frames, vocab).
-            first_frame: of the stretch.
-            name: of the recording.
-            nbest: is given the readings.
-        """
-        if np.isnan(log_probs).any():
-            raise CheckpointError(f"{self.model} gives no numbers (NaN) for {name}: its weights are damaged")
-        hypotheses = self.decoder.decode(log_probs)
-        if nbest is not None:
-            nbest.add(hypotheses, self.tokenizer)
-        words = words_of(hypotheses[0], self.tokenizer, offset_seconds=first_frame * FRAME_SECONDS)
-        return self.scorer(words, hypotheses, log_probs, self.tokenizer) if self.scorer is not None else words
+    def words(self, stretch: Stretch, name: str = "the audio") -> list[Word]:
+        """Return the words of a stretch that begins and ends between words, with the times of their symbols."""
+        return self._read(stretch, name)[0]
 
     def segments(
-        self, name: str, encoded: Iterable[Stretch], timestamps: Timestamps, nbest: NBest | None = None
+        self,
+        encoded: Iterable[Stretch],
+        timestamps: Timestamps,
+        *,
+        name: str = "the audio",
+        levels: Levels | None = None,
+        nbest: NBest | None = None,
     ) -> Iterator[Segment]:
-        """Stitch what was encoded, decode it stretch by stretch, and yield each segment that is complete."""
+        """Stitch what was encoded, decode it stretch by stretch, and yield each segment that is complete.
+
+        Args:
+            encoded: of one window after the other.
+            timestamps: how deep the times go.
+            name: what messages call the recording.
+            levels: of the recording, by which words begin and end where their sounds do.
+            nbest: is given the readings of every stretch.
+        """
         blank, delimiter = self.tokenizer.blank_id, self.tokenizer.word_delimiter
         # A phone is a word of its own.
         delimiter_id = None if delimiter is None or self.writes_phones else self.tokenizer.vocab[delimiter]
-        words = (
-            self.words(stretch.log_probs, first_frame=stretch.first_frame, name=name, nbest=nbest)
-            for stretch in cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
+
+        def sounds(stretch: Stretch) -> list[Word]:
+            words, hypotheses = self._read(stretch, name)
+            if nbest is not None:
+                nbest.add(hypotheses, self.tokenizer)
+            return sounding(
+                words,
+                word_spans(hypotheses[0], self.tokenizer),
+                len(stretch.log_probs),
+                levels=None if levels is None else levels.between(stretch.first_frame, stretch.end_frame),
+                offset_seconds=stretch.first_frame * FRAME_SECONDS,
+                are_phones=self.writes_phones,
+            )
+
+        stretches = cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
+        return complete_segments(
+            map(sounds, stretches), timestamps, are_phones=self.writes_phones, joiner=self.joiner
         )
-        return complete_segments(words, timestamps, are_phones=self.writes_phones, joiner=self.joiner)
+
+    def _read(self, stretch: Stretch, name: str) -> tuple[list[Word], list[Hypothesis]]:
+        if np.isnan(stretch.log_probs).any():
+            raise CheckpointError(f"{self.model} gives no numbers (NaN) for {name}: its weights are damaged")
+        hypotheses = self.decoder.decode(stretch.log_probs)
+        words = words_of(hypotheses[0], self.tokenizer, offset_seconds=stretch.first_frame * FRAME_SECONDS)
+        if self.scorer is not None:
+            words = self.scorer(words, hypotheses, stretch.log_probs, self.tokenizer)
+        return words, hypotheses
