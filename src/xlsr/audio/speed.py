@@ -32,7 +32,7 @@ _SILENT_DB = -60.0  # of full scale
 _OCTAVES = (11_025, 12_000, 22_050, 24_000, 32_000)  # rates that are taken for their double or half, and for no other
 _FURTHEST = 3.1  # 48,000 for 16,000
 _NEAREST = 1.6  # nearer speeds are not told apart, and are understood
-# Below this chance of being right other rates are tried: for 11 of 100 that are right, and for 99.5 of 100 that are not.
+# Below this chance of being right other rates are tried: for 11 of 100 that are right, for 99.5 of 100 that are not.
 _DOUBT = 0.8
 _LISTEN_SECONDS = 5.0  # of the head; ten tell no more
 # Rates are compared by the logarithm of the classifier's chance, less four times that of the model's mean surprise at a
