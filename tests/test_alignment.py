@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from itertools import pairwise
@@ -14,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xlsr
-from xlsr import cli
 from xlsr.alignment import align_text, doubtful, frame_levels, numbers
 from xlsr.alignment.boundaries import sound_edges
 from xlsr.alignment.numbers import say_number
@@ -352,42 +350,3 @@ def test_times_do_not_drift_over_windows(digits: xlsr.Recognizer, repository: Pa
     ]
     assert np.median(np.abs(errors)) <= 0.021  # one frame; single words move where windows end
     assert abs(np.median(errors[-10:]) - np.median(errors[:10])) <= 0.02
-
-
-def call(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[int, str, str]:
-    status = cli.app(["align", *tokens], result_action="return_value", exit_on_error=False)
-    out, err = capsys.readouterr()
-    return status, out, err
-
-
-def test_the_verb_prints_times_and_names_doubtful_words(
-    capsys: pytest.CaptureFixture[str], repository: Path, tmp_path: Path
-) -> None:
-    audio = str(repository / "examples" / "digits.wav")
-    status, out, err = call(capsys, audio, "--text", "7 7 4 3 nine")
-    assert status == 0
-    assert [word["word"] for word in json.loads(out)["segments"][0]["words"]] == ["7", "7", "4", "3", "nine"]
-    assert "1 of 5 do not seem to be said" in err
-    assert "nine (3.6" in err
-    script = tmp_path / "script.txt"
-    script.write_text("\ufeffseven seven\nfour three five\n", encoding="utf-8")
-    status, out, err = call(capsys, audio, "--text_file", str(script), "-f", "srt")
-    assert (status, out.count("-->")) == (0, 2)
-    assert "do not seem" not in err
-    status, out, _ = call(capsys, audio, "--text_file", str(script), "-f", "all", "-o", str(tmp_path / "out"))
-    assert (status, out) == (0, "")
-    assert (tmp_path / "out" / "digits.json").is_file()
-
-
-def test_a_wrong_call_of_the_verb_is_refused(
-    capsys: pytest.CaptureFixture[str], repository: Path, tmp_path: Path
-) -> None:
-    audio = str(repository / "examples" / "digits.wav")
-    assert call(capsys, audio)[0] == 2
-    assert call(capsys, audio, "--text", "a", "--text_file", "b")[0] == 2
-    assert call(capsys, audio, "--text", "one", "-f", "all")[0] == 2
-    (tmp_path / "latin").write_bytes(b"\xe9t\xe9")
-    with pytest.raises(xlsr.XlsrError, match="not UTF-8"):
-        call(capsys, audio, "--text_file", str(tmp_path / "latin"))
-    with pytest.raises(AlignmentError, match="too long for it"):
-        call(capsys, audio, "--text", "seven " * 500)

@@ -58,6 +58,12 @@ def test_telephone_codes_are_decoded(encoding, encode) -> None:
         (np.zeros((4, 2), np.float32), AudioError),
         (np.zeros(4, np.int32), AudioError),
         (np.array([0, np.nan], np.float32), NotFiniteError),
+        (None, AudioError),
+        ("sound", AudioError),
+        ([0.0, 0.1], AudioError),
+        ([1, 2], AudioError),
+        (10**9, AudioError),
+        (np.int16(3), AudioError),
     ],
 )
 def test_chunks_that_cannot_be_meant_are_refused(chunk, error) -> None:

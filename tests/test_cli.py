@@ -123,6 +123,14 @@ def test_silence_is_an_empty_line(tmp_path) -> None:
     assert (done.returncode, done.stdout) == (0, "\n")
 
 
+@pytest.mark.parametrize(("output_format", "printed"), [("srt", ""), ("ctm", ""), ("vtt", "WEBVTT\n")])
+def test_silence_is_nothing_where_its_file_is_empty(tmp_path, output_format: str, printed: str) -> None:
+    silence = tmp_path / "silence.wav"
+    silence.write_bytes(wave_bytes(bytes(32_000)))
+    done = run("transcribe", silence, "-f", output_format)
+    assert (done.returncode, done.stdout) == (0, printed)
+
+
 def test_folders_and_manifests_are_expanded(digits, tmp_path) -> None:
     (tmp_path / "sounds").mkdir()
     for name in ("b.wav", "a.wav", "notes.md"):
@@ -177,6 +185,16 @@ def test_outputs_never_write_over_each_other(digits, tmp_path) -> None:
         (["transcribe", "x.wav", "--model", "nowhere"], 1, "nowhere"),
         (["transcribe", "x.wav", "-f", "srt", "--timestamps", "none"], 2, "needs times"),
         (["transcribe", "x.wav", "--threads", "-1"], 1, "threads"),
+        (["transcribe", "x.wav", "--sample_rate", "0"], 2, "sample_rate is 0; 1000 to 768000 Hz"),
+        (["transcribe", "x.wav", "--sample_rate", "-5"], 2, "sample_rate is -5"),
+        (["transcribe", "x.wav", "--batch_seconds", "0"], 2, "--batch_seconds"),
+        (["transcribe", "x.wav", "--batch_seconds", "nan"], 2, "--batch_seconds"),
+        (["evaluate", "x.jsonl", "--batch_seconds", "-1"], 2, "--batch_seconds"),
+        (["transcribe", "x.wav", "--nbest", "3"], 2, "--nbest wants json, jsonl or all"),
+        (["transcribe", "x.wav", "--nbest", "3", "-f", "vtt"], 2, "--nbest wants json, jsonl or all"),
+        (["transcribe", "x.wav", "--nbest", "3", "-f", "json", "--channel", "split"], 2, "not for --channel split"),
+        (["align", "x.wav", "--text", "a", "--sample_rate", "0"], 2, "sample_rate is 0"),
+        (["align", "x.wav", "--text", "a", "--channel", "split"], 2, "--channel"),
         (["bogus"], 2, "bogus"),
         (["finetune", "missing.toml", "-o", "out"], 1, "missing.toml"),
         (["finetune", "missing.toml", "-o", "out", "--lr", "3"], 1, "--table.key"),
@@ -223,6 +241,8 @@ def test_a_call_is_split_into_lines_that_name_their_channel(digits, tmp_path) ->
     for number in (1, 2):
         lines = [line.partition(": ")[2] for line in done.stdout.splitlines() if line.startswith(f"[channel {number}]")]
         assert " ".join(lines).split() == words
+    without_times = run("transcribe", tmp_path / "call.wav", "--channel", "split", "--timestamps", "none")
+    assert without_times.stdout == done.stdout
     done = run("transcribe", tmp_path / "call.wav", "--channel", "split", "-f", "ctm")
     assert sorted({line.split()[1] for line in done.stdout.splitlines()}) == ["1", "2"]
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"call"}
@@ -244,7 +264,10 @@ def test_a_wrong_header_is_found_and_said(digits, tmp_path) -> None:
     assert done.stdout == digits.with_suffix(".txt").read_text()
 
 
-def test_a_sample_rate_is_not_for_manifests(digits, tmp_path) -> None:
+@pytest.mark.parametrize("option", [("--sample_rate", "8000"), ("--channel", "split"), ("--channel", "right")])
+def test_rates_and_channels_are_not_for_manifests(digits, tmp_path, option: tuple[str, str]) -> None:
     manifest = tmp_path / "list.jsonl"
     manifest.write_text(json.dumps({"audio": str(digits), "duration": 4.455}) + "\n")
-    assert run("transcribe", "--manifest", manifest, "--sample_rate", "8000").returncode == 2
+    done = run("transcribe", "--manifest", manifest, *option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{option[0]} is for files" in done.stderr

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from xlsr.results import (
     OUTPUT_FORMATS,
+    Alternative,
     AudioInfo,
     Character,
     Phone,
@@ -95,6 +96,16 @@ def test_dictionaries_of_whisper_are_read() -> None:
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(ValueError, match="lacks the key 'text'"):
         Transcript.from_dict({"segments": []})
+
+
+def test_alternatives_pass_over_keys_and_name_missing_ones() -> None:
+    reading = {"text": "hi", "score": -1.0, "acoustic_score": -0.5, "lm_score": -0.5}
+    found = Transcript.from_dict({"text": "hi", "alternatives": [reading | {"tokens": [1, 2]}]})
+    assert found.alternatives == (Alternative("hi", -1.0, -0.5, -0.5),)
+    for key in reading:
+        less = {name: value for name, value in reading.items() if name != key}
+        with pytest.raises(ValueError, match=f"lacks the key '{key}'"):
+            Transcript.from_dict({"text": "hi", "alternatives": [less]})
 
 
 # subtitles

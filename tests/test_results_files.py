@@ -263,6 +263,27 @@ def test_highlighted_cues_follow_each_other_and_say_the_whole_line(words: list[W
     assert written.count("<u>") == written.count("</u>")
 
 
+@pytest.mark.parametrize("output_format", ["srt", "vtt"])
+def test_phones_are_highlighted_where_there_are_no_words(output_format: str) -> None:
+    phones = Phone("t", 0, 0.1), Phone("oʊ", 0.1, 0.5), Phone("t", 0.7, 1)
+    transcript = Transcript("t oʊ t", segments=(Segment(0, 0, 1, "t oʊ t", phones=phones),))
+    assert cues(transcript, output_format) == [
+        (0, 100, "<u>t</u> oʊ t"), (100, 500, "t <u>oʊ</u> t"), (500, 700, "t oʊ t"), (700, 1000, "t oʊ <u>t</u>"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("output_format", ["srt", "vtt"])
+def test_cues_have_a_length(output_format: str) -> None:
+    transcript = of_words(Word("a", 0.5, 0.5))
+    written = format_transcript(transcript, output_format)
+    (cue,) = pysubs2.SSAFile.from_string(written, format_=output_format)
+    assert (cue.start, cue.end, cue.text) == (500, 501, "a")
+    assert cues(transcript, output_format) == [(500, 501, "<u>a</u>")]
+    assert cues(of_words(Word("a", 0, 1), Word("b", 1, 1), Word("c", 1, 2)), output_format) == [
+        (0, 1000, "<u>a</u> b c"), (1000, 1001, "a <u>b</u> c"), (1001, 2000, "a b <u>c</u>"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("output_format", ["txt", "srt", "vtt"])
 def test_lines_of_a_call_begin_with_their_channel(output_format: str) -> None:
     written = format_transcript(CALL, output_format)

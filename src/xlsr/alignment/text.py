@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from xlsr.alignment.boundaries import sound_edges
 from xlsr.alignment.spelling import ANYTHING, Spelling, WrittenWord, spell
-from xlsr.audio import FIELD_SAMPLES, HOP_SAMPLES, SAMPLE_RATE
-from xlsr.decoding.hypothesis import FRAME_SECONDS, WILDCARD, TokenSpan
+from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
 from xlsr.errors import AlignmentError
 from xlsr.results import Character, Phone, Segment, Transcript, Word, split_segments
 from xlsr.tokenizer import Tokenizer

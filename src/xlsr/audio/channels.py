@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Literal, TypeAlias, cast
+from typing import BinaryIO, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio.speed import true_rate
-from xlsr.audio.stream import AudioSource, AudioStream, audio_name, open_audio, open_file
-from xlsr.errors import AudioError
+from xlsr.audio.stream import MAX_RATE, MIN_RATE, AudioSource, AudioStream, audio_name, open_audio, open_file
+from xlsr.errors import AudioError, ConfigError
 
 Channel = Literal["mix", "left", "right", "split"]
+OneChannel = Literal["mix", "left", "right"]
 SampleRate: TypeAlias = int | Literal["auto", "header"]
 """Hz, in place of what the header says; "auto": another rate than the header's, if speech plays too fast or too slowly
 at that one and a model understands it better; "header": what the header says."""
@@ -56,6 +57,34 @@ class Part:
         return stream
 
 
+def check_choice(channel: str, sample_rate: object, *, is_one: bool = False) -> None:
+    """Raise ConfigError where there is no such channel or sample rate; before anything is read.
+
+    Args:
+        channel: as for `parts_of`.
+        sample_rate: as for `Part`.
+        is_one: channels cannot be heard apart.
+    """
+    channels = get_args(OneChannel if is_one else Channel)
+    if channel not in channels:
+        apart = ": take one side after the other" if channel == "split" else ""
+        raise ConfigError(f"channel is {channel!r}; one of {', '.join(channels)} is wanted{apart}")
+    if sample_rate not in ("auto", "header") and not (
+        isinstance(sample_rate, int) and MIN_RATE <= sample_rate <= MAX_RATE
+    ):
+        raise ConfigError(f"sample_rate is {sample_rate!r}; {MIN_RATE} to {MAX_RATE} Hz, auto or header is wanted")
+
+
+def one_part(source: AudioSource, channel: OneChannel, sample_rate: SampleRate) -> Part:
+    """Return what is heard of a recording where its channels cannot be heard apart.
+
+    Raises:
+        ConfigError: no such channel or sample rate.
+    """
+    check_choice(channel, sample_rate, is_one=True)
+    return Part(source, channel, sample_rate)
+
+
 @contextmanager
 def parts_of(
     source: AudioSource, channel: Channel, sample_rate: SampleRate, understood: Understood
@@ -67,7 +96,11 @@ def parts_of(
         channel: "mix" (the mean of all), "left" or "right" (the first or second), or "split" (each by itself).
         sample_rate: one for all channels.
         understood: asked where the header's rate is doubted.
+
+    Raises:
+        ConfigError: no such channel or sample rate.
     """
+    check_choice(channel, sample_rate)
     if channel != "split":
         yield [Part(source, channel, sample_rate)]
         return

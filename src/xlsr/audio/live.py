@@ -55,7 +55,15 @@ class LiveSamples:
             AudioError: not bytes, nor an array of the kinds that `Chunk` names.
             NotFiniteError: a sample is NaN or infinite.
         """
-        samples = self._array(chunk) if isinstance(chunk, np.ndarray) else self._decoded(bytes(chunk))
+        if isinstance(chunk, np.ndarray):
+            samples = self._array(chunk)
+        elif isinstance(chunk, bytes | bytearray | memoryview):
+            samples = self._decoded(bytes(chunk))
+        else:  # bytes() would make something of numbers and lists
+            raise AudioError(
+                f"a chunk is of type {type(chunk).__name__}; wanted bytes in the encoding of the source "
+                f"({self.encoding}), or an array of samples"
+            )
         return samples if self._resampler is None else self._resampler.resample_chunk(samples)
 
     def finish(self) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ AudioSource: TypeAlias = (
 """What can be transcribed: a path ("-" is stdin), the content of a file, a binary file object, samples at 16 kHz, or
 samples with their rate. Samples are (samples,), (samples, channels) or (channels, samples)."""
 
-_MIN_RATE, _MAX_RATE = 1_000, 768_000  # Hz: below lies telemetry, above lies a damaged header
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz: below lies telemetry, above lies a damaged header
 _MAX_CHANNELS = 64
 _SPOOL_BYTES = 32 << 20  # of a pipe held in memory before it goes to disk
 _CHANNELS = ("mix", "left", "right")
@@ -256,8 +256,8 @@ def open_audio(source: AudioSource, *, channel: str | int = "mix", sample_rate: 
     """
     if channel not in _CHANNELS and not (isinstance(channel, int) and channel >= 1):
         raise ValueError(f"channel is {channel!r}; one of {', '.join(_CHANNELS)}, or a number from 1, is wanted")
-    if sample_rate is not None and not _MIN_RATE <= sample_rate <= _MAX_RATE:
-        raise ValueError(f"sample_rate is {sample_rate} Hz; {_MIN_RATE} to {_MAX_RATE} is wanted")
+    if sample_rate is not None and not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise ValueError(f"sample_rate is {sample_rate} Hz; {MIN_RATE} to {MAX_RATE} is wanted")
     name = audio_name(source)
     with ExitStack() as stack:
         if isinstance(source, (np.ndarray, tuple)):
@@ -371,9 +371,9 @@ def _unreadable(name: str, error: Exception) -> AudioError:
 
 
 def _check_header(reader: Reader, name: str, channel: str | int) -> None:
-    if not _MIN_RATE <= reader.sample_rate <= _MAX_RATE:
+    if not MIN_RATE <= reader.sample_rate <= MAX_RATE:
         found = f"sample rate of {name} is {reader.sample_rate} Hz"
-        raise AudioError(f"{found}; {_MIN_RATE} to {_MAX_RATE} is wanted: its header is damaged, export it again")
+        raise AudioError(f"{found}; {MIN_RATE} to {MAX_RATE} is wanted: its header is damaged, export it again")
     if not 1 <= reader.channels <= _MAX_CHANNELS:
         found = f"{name} has {reader.channels} channels; 1 to {_MAX_CHANNELS} are wanted"
         raise AudioError(f"{found}: split it, or check that the array is (samples, channels)")

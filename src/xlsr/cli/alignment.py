@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 from xlsr.cli.app import app, introduce, usage
+from xlsr.cli.options import SampleRate
 from xlsr.cli.recognition import Output, OutputFormat
 from xlsr.errors import XlsrError
 
 if TYPE_CHECKING:
     from xlsr.results import Transcript
+
+OneChannel = Literal["mix", "left", "right"]
 
 
 @app.command
@@ -28,6 +31,8 @@ def align(
     language: str | None = None,
     output_dir: Annotated[Path | None, Parameter(alias="-o")] = None,
     output_format: Annotated[OutputFormat, Parameter(alias="-f")] = "json",
+    channel: OneChannel = "mix",
+    sample_rate: SampleRate = "auto",
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
@@ -44,6 +49,9 @@ def align(
         language: for models of several vocabularies.
         output_dir: write a file here instead of printing.
         output_format: what is written; all writes every format (with output_dir).
+        channel: mix hears the mean of all, left or right one of two.
+        sample_rate: hertz, in place of what the header says; header believes it; auto does unless speech plays too
+            fast or too slowly.
         engine: openvino runs an exported graph, torch the weights.
         device: cpu, cuda, or auto.
         threads: CPU threads; 0 leaves the choice to the engine.
@@ -61,9 +69,11 @@ def align(
     written = text if text is not None else _read(cast(Path, text_file))
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
-    recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads)
+    recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
     introduce(recognizer)
-    transcript = recognizer.align(next(sources(recordings)), written, number_language=number_language)
+    transcript = recognizer.align(
+        next(sources(recordings)), written, number_language=number_language, channel=channel, sample_rate=sample_rate
+    )
     Output(output_format, output_dir).emit(transcript, recordings[0])
     _warn(transcript)
     return 0
@@ -72,6 +82,9 @@ def align(
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        found = f"{path} cannot be read ({error.strerror})"
+        raise XlsrError(f"{found}; a file with the text is wanted: check the path, or take --text") from error
     except UnicodeDecodeError as error:
         raise XlsrError(f"{path} is not UTF-8 text: {error}; save it as UTF-8") from error
 

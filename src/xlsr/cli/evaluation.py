@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from xlsr.cli.app import app, introduce, usage, watched
 from xlsr.cli.decoding import FOLDERS_OWN, Decoding
+from xlsr.cli.options import BatchSeconds
 
 if TYPE_CHECKING:
     from xlsr.evaluation import Report
@@ -37,7 +38,7 @@ def evaluate(
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
-    batch_seconds: float = 120.0,
+    batch_seconds: BatchSeconds = 120.0,
 ) -> int:
     """Measure a model's error rates on a manifest, with 95 % intervals, and what its scores are worth.
 

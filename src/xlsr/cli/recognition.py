@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from xlsr.cli.app import app, introduce, usage, watched
 from xlsr.cli.decoding import FOLDERS_OWN, Decoding
+from xlsr.cli.options import BatchSeconds, SampleRate
 
 if TYPE_CHECKING:
     from xlsr.recognizer import Failure
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 OutputFormat = Literal["txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "stm", "textgrid", "all"]
 Timestamps = Literal["none", "segment", "word", "char", "phone"]
 Channel = Literal["mix", "left", "right", "split"]
-SampleRate = int | Literal["auto", "header"]
 
 
 @app.command
@@ -43,7 +43,7 @@ def transcribe(
     engine: Literal["auto", "openvino", "torch"] = "auto",
     device: str = "auto",
     threads: int = 0,
-    batch_seconds: float = 120.0,
+    batch_seconds: BatchSeconds = 120.0,
 ) -> int:
     """Turn recordings into text.
 
@@ -54,7 +54,7 @@ def transcribe(
         language: for models of several vocabularies.
         output_dir: write one file a recording here instead of printing.
         output_format: what is written; all writes every format (with output_dir).
-        timestamps: how deep the times in json go.
+        timestamps: how deep the times in json go; none makes one line of a text, but for --channel split.
         highlight_words: in srt and vtt, underline each word as it is spoken.
         vad: pass over silence.
         channel: mix hears the mean of all, left or right one of two, split each by itself, in lines that name it.
@@ -74,22 +74,27 @@ def transcribe(
         return usage("nothing to transcribe: name files or folders, - for stdin, or --manifest")
     if output_format == "all" and output_dir is None:
         return usage("--output_format all needs --output_dir")
-    if wrong := decoding.wrong() or _missing_times(output_format, timestamps, highlight_words=highlight_words):
+    if wrong := (
+        decoding.wrong()
+        or _missing_times(output_format, timestamps, highlight_words=highlight_words)
+        or _missing_alternatives(output_format, channel, decoding)
+        or _not_for_rows(manifest, channel, sample_rate)
+    ):
         return usage(wrong)
-    if manifest is not None and isinstance(sample_rate, int):
-        return usage("--sample_rate is for files; the recordings of a manifest are read as their headers say")
     if output_dir is not None:
         check_stems(recordings)
         output_dir.mkdir(parents=True, exist_ok=True)
     loaded = load_model(model, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
     recognizer = decoding.of(loaded)
     introduce(recognizer)
+    if output_format == "txt":  # has lines; what is not written is not kept
+        timestamps = "none" if timestamps == "none" and channel != "split" else "segment"
     prints_lines = output_dir is None and output_format == "txt" and timestamps != "none" and channel != "split"
     watch = _Watch(lines=prints_lines, alone=len(recordings) == 1)
     results = recognizer.transcribe_many(
         sources(recordings),
         batch_seconds=batch_seconds,
-        timestamps="segment" if prints_lines else timestamps,  # what is not printed is not kept
+        timestamps=timestamps,
         vad=vad,
         channel=channel,
         sample_rate=sample_rate,
@@ -108,6 +113,26 @@ def _missing_times(output_format: OutputFormat, timestamps: Timestamps, *, highl
         return f"--output_format {output_format} needs the times of words; leave --timestamps segment out"
     if highlight_words and (output_format not in ("srt", "vtt", "all") or timestamps == "segment"):
         return "--highlight_words is for srt and vtt with the times of words: --output_format vtt --timestamps word"
+    return ""
+
+
+def _missing_alternatives(output_format: OutputFormat, channel: Channel, decoding: Decoding) -> str:
+    """Why several readings would be looked for and not be shown; empty where they are."""
+    if decoding.nbest is None or decoding.nbest <= 1:
+        return ""
+    if output_format not in ("json", "jsonl", "all"):
+        return f"--output_format {output_format} has the best reading only; --nbest wants json, jsonl or all"
+    if channel == "split":
+        return "--nbest is for a recording as a whole, and not for --channel split; take one side after the other"
+    return ""
+
+
+def _not_for_rows(manifest: Path | None, channel: Channel, sample_rate: SampleRate) -> str:
+    """Why the rows of a manifest cannot be read so; empty where there is no manifest, or they can."""
+    if manifest is not None and isinstance(sample_rate, int):
+        return "--sample_rate is for files; the recordings of a manifest are read as their headers say"
+    if manifest is not None and channel != "mix":
+        return "--channel is for files; the rows of a manifest say theirs (channel, from 0), and are mixed without"
     return ""
 
 
@@ -153,8 +178,9 @@ class Output:
     def _print(self, transcript: Transcript) -> None:
         from xlsr.results import format_transcript
 
-        text = format_transcript(transcript, self.output_format, highlight_words=self.highlight_words)
-        sys.stdout.write(text.rstrip("\n") + "\n")
+        text = format_transcript(transcript, self.output_format, highlight_words=self.highlight_words).rstrip("\n")
+        if text or self.output_format == "txt":  # each recording has a line of text, if an empty one
+            sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
     def _write(self, transcript: Transcript, stem: Path) -> None:

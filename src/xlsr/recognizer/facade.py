@@ -7,9 +7,10 @@ one window is computed whole. Knows no format of files and no network: an engine
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.alignment import align_text, levelled
+from xlsr.alignment import Levels, align_text
 from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, spoken_windows, windows
-from xlsr.audio.channels import Channel, Part, SampleRate, parts_of
+from xlsr.audio.channels import Channel, OneChannel, Part, SampleRate, check_choice, one_part, parts_of
 from xlsr.audio.conditions import Heard
 from xlsr.checkpoint.decoder import read_decoder
 from xlsr.checkpoint.folder import Description, find_model
@@ -32,9 +33,10 @@ from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
 from xlsr.engines.silero import Silero
 from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError
+from xlsr.recognizer.gathering import Failure, Progress, Waiting, gathered, merged, watched
 from xlsr.recognizer.opening import DecoderChoice, EngineName, open_decoder, open_engine
 from xlsr.recognizer.reading import Reader
-from xlsr.results import Segment, Timestamps, Transcript, Word, merge_channels, with_timestamps
+from xlsr.results import Segment, Timestamps, Transcript, Word
 from xlsr.stitching import LogProbs, Stretch, stitch
 from xlsr.tokenizer import Tokenizer
 
@@ -43,22 +45,6 @@ from xlsr.tokenizer import Tokenizer
 # convolution reaches (1.28 s); attention further out changes probabilities little (docs/long_and_live.md has figures).
 WINDOW_FRAMES = 1500
 OVERLAP_FRAMES = 250
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input of `transcribe_many` that could not be transcribed, and why."""
-
-    audio: str
-    error: str
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A recording that fits one window, until its batch is full; none where nothing is spoken."""
-
-    heard: Heard
-    windows: Sequence[Window]
 
 
 class Recognizer:
@@ -172,13 +158,20 @@ class Recognizer:
 
         Raises:
             AudioError: the recording cannot be read, or holds no usable signal.
+            ConfigError: there is no such `channel` or `sample_rate`.
             MissingDependencyError: `vad` is asked for and silero-vad is not installed.
         """
         with parts_of(audio, channel, sample_rate, self._understood) as parts:
-            return _merged([self._transcribe_part(part, timestamps, vad) for part in parts], timestamps)
+            return merged([self._transcribe_part(part, timestamps, vad) for part in parts], timestamps)
 
     def transcribe_stream(
-        self, audio: AudioSource, *, timestamps: Timestamps = "char", vad: bool = False
+        self,
+        audio: AudioSource,
+        *,
+        timestamps: Timestamps = "char",
+        vad: bool = False,
+        channel: OneChannel = "mix",
+        sample_rate: SampleRate = "auto",
     ) -> Iterator[Segment]:
         """Transcribe one recording of any length, and yield its segments while it is being read.
 
@@ -188,13 +181,17 @@ class Recognizer:
             audio: as for `transcribe`.
             timestamps: as for `transcribe`.
             vad: as for `transcribe`.
+            channel: "mix", "left" or "right", as for `transcribe`.
+            sample_rate: as for `transcribe`.
 
         Raises:
             AudioError: as for `transcribe`; what was said before the fault has been yielded.
+            ConfigError: as for `transcribe`.
         """
-        with Part(audio).open(self._understood) as stream:
-            windows = self._windows(stream.blocks(), vad)
-            yield from self.reader.segments(stream.name, self._encode(windows), timestamps)
+        with one_part(audio, channel, sample_rate).open(self._understood) as stream:
+            levels = Levels()
+            windows = levels.watch(self._windows(stream.blocks(), vad))
+            yield from self.reader.segments(self._encode(windows), timestamps, name=stream.name, levels=levels)
 
     def transcribe_many(
         self,
@@ -205,7 +202,7 @@ class Recognizer:
         vad: bool = False,
         channel: Channel = "mix",
         sample_rate: SampleRate = "auto",
-        progress: Callable[[str, Segment], object] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings in batches of similar length; results come in the order of the inputs.
 
@@ -220,9 +217,15 @@ class Recognizer:
 
         Yields:
             For each input its transcript, or a `Failure` that says why there is none.
+
+        Raises:
+            ConfigError: as for `transcribe`, or `batch_seconds` is not above 0; before anything is read.
         """
         if isinstance(audios, str | bytes | np.ndarray):
             raise AudioError(f"several recordings are wanted, in a list; got one {type(audios).__name__}")
+        if not 0 < batch_seconds < math.inf:
+            raise ConfigError(f"batch_seconds is {batch_seconds}; a number of seconds above 0 is wanted")
+        check_choice(channel, sample_rate)
         if vad:
             _ = self._silero  # if it is missing, that is known before anything is read
         counts: deque[int] = deque()  # of the parts of recordings whose results are still to come
@@ -237,12 +240,12 @@ class Recognizer:
         for first in results:
             of_one = [first, *islice(results, counts.popleft() - 1)]
             failures = [one for one in of_one if isinstance(one, Failure)]
-            yield failures[0] if failures else _merged([r for r in of_one if isinstance(r, Transcript)], timestamps)
+            yield failures[0] if failures else merged([r for r in of_one if isinstance(r, Transcript)], timestamps)
 
     def _transcribe_part(self, part: Part, timestamps: Timestamps, vad: bool) -> Transcript:
         with part.open(self._understood) as stream:
             heard = Heard(stream)
-            return self._read(self._encode(self._windows(heard, vad)), heard, timestamps)
+            return self._read(self._windows(heard, vad), heard, timestamps)
 
     def _transcribe_parts(
         self,
@@ -250,10 +253,10 @@ class Recognizer:
         batch_seconds: float,
         timestamps: Timestamps,
         vad: bool,
-        progress: Callable[[str, Segment], object] | None,
+        progress: Progress | None,
     ) -> Iterator[Transcript | Failure]:
         """Transcribe recordings, or channels of them, by themselves; with the times of segments at least."""
-        pending: list[_Waiting | Failure] = []
+        pending: list[Waiting | Failure] = []
         for part in parts:
             try:
                 with part.open(self._understood) as stream:
@@ -263,13 +266,13 @@ class Recognizer:
                     if len(first) > 1:  # long: by itself, one window after the other
                         yield from self._flush(pending, batch_seconds, timestamps)
                         pending = []
-                        yield self._read(self._encode(chain(first, cut)), heard, timestamps, progress)
+                        yield self._read(chain(first, cut), heard, timestamps, progress=progress)
                         continue
-                pending.append(_Waiting(heard, first))
+                pending.append(Waiting(heard, first))
             except XlsrError as error:
                 pending.append(Failure(audio_name(part.source), str(error)))
             # Four batches are sorted at a time: enough to find neighbours of similar length.
-            if sum(one.heard.duration for one in pending if isinstance(one, _Waiting)) >= 4 * batch_seconds:
+            if sum(one.heard.duration for one in pending if isinstance(one, Waiting)) >= 4 * batch_seconds:
                 yield from self._flush(pending, batch_seconds, timestamps)
                 pending = []
         yield from self._flush(pending, batch_seconds, timestamps)
@@ -279,13 +282,26 @@ class Recognizer:
         best = GreedyDecoder(self.tokenizer.blank_id).decode(self.engine.log_probs([waveform])[0])[0]
         return float(np.mean([span.score for span in best.spans])) if best.spans else -10.0
 
-    def log_probs(self, audio: AudioSource) -> LogProbs:
-        """Return the log-probabilities of a recording: (frames, vocab) float32, 50 frames a second."""
-        with Part(audio).open(self._understood) as stream:
+    def log_probs(
+        self, audio: AudioSource, *, channel: OneChannel = "mix", sample_rate: SampleRate = "auto"
+    ) -> LogProbs:
+        """Return the log-probabilities of a recording: (frames, vocab) float32, 50 frames a second.
+
+        The arguments, and the errors, are those of `transcribe_stream`.
+        """
+        with one_part(audio, channel, sample_rate).open(self._understood) as stream:
             parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
             return np.concatenate([part.log_probs for part in parts])
 
-    def align(self, audio: AudioSource, text: str, *, number_language: str | None = None) -> Transcript:
+    def align(
+        self,
+        audio: AudioSource,
+        text: str,
+        *,
+        number_language: str | None = None,
+        channel: OneChannel = "mix",
+        sample_rate: SampleRate = "auto",
+    ) -> Transcript:
         """Find when each word of a known text is said.
 
         Args:
@@ -293,22 +309,26 @@ class Recognizer:
             text: what is said, as it is written, or phones for a phone model. Of several lines each becomes a segment;
                 a lone `*` stands for words that are said and not written.
             number_language: ISO 639-3, in which numbers are said (with the extra `numbers`); default: the model's.
+            channel: "mix", "left" or "right", as for `transcribe`.
+            sample_rate: as for `transcribe`.
 
         Returns:
             The text with times; `xlsr.alignment.doubtful` lists what the recording does not seem to hold.
 
         Raises:
             AudioError: the recording cannot be read, or is too short for one frame.
+            ConfigError: as for `transcribe`.
             AlignmentError: the text is too long for the recording, or has nothing in it that can be said.
         """
-        levels: list[NDArray[np.float32]] = []
-        with Part(audio).open(self._understood) as stream:
+        levels = Levels()
+        with one_part(audio, channel, sample_rate).open(self._understood) as stream:
             heard = Heard(stream)
-            cut = levelled(self._windows(heard), levels)
+            cut = levels.watch(self._windows(heard))
             parts = stitch(self._encode(cut), self.tokenizer.blank_id)
             log_probs = np.concatenate([part.log_probs for part in parts])
+            loudness = levels.between(0, len(log_probs))
             language = number_language or self.language
-            segments = align_text(log_probs, text, self.tokenizer, language=language, levels=np.concatenate(levels))
+            segments = align_text(log_probs, text, self.tokenizer, language=language, levels=loudness)
             return self._transcript(segments, heard)
 
     def decode(self, log_probs: LogProbs, *, first_frame: int = 0, name: str = "the audio") -> list[Word]:
@@ -341,10 +361,10 @@ class Recognizer:
             yield Stretch(window.first_frame, self.engine.log_probs([window.waveform])[0])
 
     def _flush(
-        self, pending: Sequence[_Waiting | Failure], batch_seconds: float, timestamps: Timestamps
+        self, pending: Sequence[Waiting | Failure], batch_seconds: float, timestamps: Timestamps
     ) -> Iterator[Transcript | Failure]:
         """Encode the waiting recordings in batches, and yield their results in their own order."""
-        waiting = [window for one in pending if isinstance(one, _Waiting) for window in one.windows]
+        waiting = [window for one in pending if isinstance(one, Waiting) for window in one.windows]
         rows = batched_log_probs(self.engine, [window.waveform for window in waiting], batch_seconds)
         encoded = {id(w): Stretch(w.first_frame, row) for w, row in zip(waiting, rows, strict=True)}
         for one in pending:
@@ -352,7 +372,7 @@ class Recognizer:
                 yield one
                 continue
             try:
-                transcript = self._read((encoded[id(w)] for w in one.windows), one.heard, timestamps)
+                transcript = self._read(one.windows, one.heard, timestamps, encoded=encoded)
             except XlsrError as error:
                 yield Failure(one.heard.name, str(error))
             else:
@@ -360,41 +380,26 @@ class Recognizer:
 
     def _read(
         self,
-        encoded: Iterable[Stretch],
+        windows: Iterable[Window],
         heard: Heard,
         timestamps: Timestamps,
-        progress: Callable[[str, Segment], object] | None = None,
+        *,
+        encoded: Mapping[int, Stretch] | None = None,
+        progress: Progress | None = None,
     ) -> Transcript:
-        """Decode what is encoded, and gather it."""
-        nbest = NBest(self.reader.decoder.nbest, self.reader.joiner)
-        segments = self.reader.segments(heard.name, encoded, timestamps, nbest)
-        watched = _watched(heard.name, segments, progress) if progress is not None else segments
-        return self._transcript(watched, heard, nbest)
+        """Encode windows, unless they were in a batch (by their identities), decode them, and gather it."""
+        levels, nbest = Levels(), NBest(self.reader.decoder.nbest, self.reader.joiner)
+        noted = levels.watch(windows)
+        stretches = self._encode(noted) if encoded is None else (encoded[id(window)] for window in noted)
+        segments = self.reader.segments(stretches, timestamps, name=heard.name, levels=levels, nbest=nbest)
+        if progress is not None:
+            segments = watched(heard.name, segments, progress)
+        return self._transcript(segments, heard, nbest)
 
     def _transcript(self, segments: Iterable[Segment], heard: Heard, nbest: NBest | None = None) -> Transcript:
-        """Gather segments; what was heard, and the best readings, are known when they have all come."""
-        gathered = tuple(segments)
-        return Transcript(
-            text=self.reader.joiner.join(segment.text for segment in gathered),
-            language=self.language,
-            segments=gathered,
-            duration=heard.duration,
-            audio=heard.info,
-            model=self.description.name,
-            alternatives=nbest.alternatives if nbest is not None else (),
+        return gathered(
+            segments, heard, language=self.language, model=self.description.name, joiner=self.reader.joiner, nbest=nbest
         )
 
 
 load_model = Recognizer.from_pretrained
-
-
-def _merged(channels: Sequence[Transcript], timestamps: Timestamps) -> Transcript:
-    """One transcript of all channels, without times if none were asked for."""
-    merged = merge_channels(channels)
-    return with_timestamps(merged, "none") if timestamps == "none" else merged
-
-
-def _watched(name: str, segments: Iterable[Segment], progress: Callable[[str, Segment], object]) -> Iterator[Segment]:
-    for segment in segments:
-        progress(name, segment)
-        yield segment

@@ -106,9 +106,7 @@ class Reader:
             )
 
         stretches = cut_at_pauses(stitch(encoded, blank), blank, delimiter_id)
-        return complete_segments(
-            map(sounds, stretches), timestamps, are_phones=self.writes_phones, joiner=self.joiner
-        )
+        return complete_segments(map(sounds, stretches), timestamps, are_phones=self.writes_phones, joiner=self.joiner)
 
     def _read(self, stretch: Stretch, name: str) -> tuple[list[Word], list[Hypothesis]]:
         if np.isnan(stretch.log_probs).any():

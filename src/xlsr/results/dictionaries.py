@@ -143,6 +143,11 @@ def alternative_to_dict(alternative: Alternative) -> AlternativeDict:
     }
 
 
+def alternative_from_dict(fields: AlternativeDict) -> Alternative:
+    """Read what `alternative_to_dict` wrote; KeyError where a key is missing."""
+    return Alternative(fields["text"], fields["score"], fields["acoustic_score"], fields["lm_score"])
+
+
 def segment_to_dict(segment: Segment) -> SegmentDict:
     """Return a segment as JSON values."""
     fields: SegmentDict = {

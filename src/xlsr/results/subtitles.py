@@ -1,14 +1,17 @@
-"""SRT and WebVTT, a cue for each segment, or for each word of it, which is underlined then. Floor 1."""
+"""SRT and WebVTT, a cue for each segment, or for each word of it, which is underlined then. Floor 1.
+
+A cue without a length, which players pass over, gets 1 ms.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from xlsr.results.texts import channel_prefix, milliseconds, one_line, timed_segments
+from xlsr.results.texts import channel_prefix, milliseconds, one_line, timed_segments, timed_units
 
 if TYPE_CHECKING:
-    from xlsr.results.parts import Segment, Word
+    from xlsr.results.parts import Phone, Segment, Word
     from xlsr.results.transcript import Transcript
 
 Cue = tuple[int, int, str]  # start and end in milliseconds, and the text with its marks
@@ -21,7 +24,8 @@ def to_subtitles(transcript: Transcript, output_format: Literal["srt", "vtt"], *
     Args:
         transcript: what to write.
         output_format: of the two.
-        highlight_words: a cue for each word, in which it is underlined, as whisper writes them.
+        highlight_words: a cue for each word, in which it is underlined, as whisper writes them; for each phone of a
+            phone model.
 
     Raises:
         ValueError: the times of segments, or of words to highlight, were dropped.
@@ -46,32 +50,37 @@ def _escape_vtt(text: str) -> str:  # WebVTT, section 4.2: cue text escapes
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _span(part: Segment | Word | Phone) -> tuple[int, int]:
+    """The start and end of a cue."""
+    start = milliseconds(part.start)
+    return start, max(milliseconds(part.end), start + 1)
+
+
 def _cue(segment: Segment, escape: Escape) -> Iterator[Cue]:
     """The cue of a segment; none without a text."""
     if text := one_line(segment.text):
-        yield milliseconds(segment.start), milliseconds(segment.end), channel_prefix(segment) + escape(text)
+        yield *_span(segment), channel_prefix(segment) + escape(text)
 
 
 def _word_cues(segment: Segment, escape: Escape) -> Iterator[Cue]:
-    """The line once for each word, and once for each pause between two."""
-    line = one_line(segment.text)
-    if line and not segment.words:
-        raise ValueError("highlighting needs the times of words, which this transcript lacks: keep timestamps")
-    text, places = _find(line, segment.words)
+    """The line once for each word, or phone where there are no words, and once for each pause between two."""
+    units = timed_units(segment, "highlighting")
+    text, places = _find(one_line(segment.text), units)
     prefix, now = channel_prefix(segment), milliseconds(segment.start)
-    for word, (first, last) in zip(segment.words, places, strict=True):
-        start, end = max(milliseconds(word.start), now), milliseconds(word.end)
+    for unit, (first, last) in zip(units, places, strict=True):
+        start, end = _span(unit)
+        start = max(start, now)
         if start > now:
             yield now, start, prefix + escape(text)
         before, spoken, after = map(escape, (text[:first], text[first:last], text[last:]))
         if end > start and spoken:
             yield start, end, f"{prefix}{before}<u>{spoken}</u>{after}"
         now = max(start, end)
-    if line and (end := milliseconds(segment.end)) > now:
+    if text and (end := milliseconds(segment.end)) > now:
         yield now, end, prefix + escape(text)
 
 
-def _find(line: str, words: tuple[Word, ...]) -> tuple[str, list[tuple[int, int]]]:
+def _find(line: str, words: Sequence[Word | Phone]) -> tuple[str, list[tuple[int, int]]]:
     """Where each word stands in a line; where it spells them otherwise, in the words with blanks between them."""
     for text in (line, " ".join(one_line(word.text) for word in words)):
         places, at = [], 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from xlsr.recorded import AudioInfo
 from xlsr.results.dictionaries import (
     TranscriptDict,
+    alternative_from_dict,
     alternative_to_dict,
     audio_from_dict,
     audio_to_dict,
@@ -92,7 +93,7 @@ class Transcript:
                 duration=fields.get("duration", 0.0),
                 audio=None if audio is None else audio_from_dict(audio),
                 model=fields.get("model"),
-                alternatives=tuple(Alternative(**one) for one in fields.get("alternatives", [])),
+                alternatives=tuple(alternative_from_dict(one) for one in fields.get("alternatives", [])),
             )
         except KeyError as error:
             raise ValueError(f"the dictionary of a transcript lacks the key {error}") from None
