@@ -198,9 +198,7 @@ def _modified(segment: Sequence[int], signs: str) -> list[int]:
 def _segments() -> dict[str, tuple[int, ...]]:
     """Features by the letters of a segment, without ties; "" is what a tone alone is."""
     found = {
-        unicodedata.normalize("NFD", row["ipa"]).replace("c\u0327", "ç").replace(_TIE, ""): tuple(
-            _VALUES[row[name]] for name in FEATURES
-        )
+        _plain(row["ipa"]).replace(_TIE, ""): tuple(_VALUES[row[name]] for name in FEATURES)
         for row in _rows("segments.csv")
     }
     others = {name.replace(_DENTAL, ""): values for name, values in found.items()}  # `tθ` is `t̪͡θ`
