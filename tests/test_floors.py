@@ -9,7 +9,7 @@ import xlsr
 
 ROOT = Path(xlsr.__file__).parent
 FLOORS = {
-    "errors": 0, "version": 0, "tables": 0, "compiled": 0, "recorded": 0,
+    "errors": 0, "version": 0, "tables": 0, "compiled": 0, "recorded": 0, "phones": 0,
     "config": 1, "audio": 1, "features": 1, "results": 1, "tokenizer": 1, "normalize": 1,  "metrics": 1,
     "similarity": 1, "classifiers": 1,
     "decoding": 2, "model": 2, "data": 2, "report": 2, "stitching": 2,

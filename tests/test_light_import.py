@@ -37,6 +37,7 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
         "results",
         "tokenizer",
         "metrics",
+        "phones",
         "report",
         "evaluation",
         "similarity",

@@ -90,12 +90,31 @@ def test_rates_are_those_of_the_texts(tmp_path) -> None:
 def test_a_phone_model_is_held_against_phones(tmp_path) -> None:
     manifest = manifest_of(tmp_path, {"text": "cheese", "phones": "t͡ʃ iː z"}, {"text": "is", "phones": "ɪ z"})
     found = xlsr.evaluate(parrot("t͡ʃ ɪ z", "ɪ z", tokenizer=PHONES), manifest)
-    assert [rate.name for rate in found.summary.total.rates] == ["PER"]
+    assert [rate.name for rate in found.summary.total.rates] == ["PER", "PFER"]
     assert found.summary.rate("PER").value == 1 / 5
+    assert found.summary.rate("PFER").value == pytest.approx(2 / 24 / 5)  # iː and ɪ differ in tense and long
     assert [(word.text, word.right) for word in found.utterances[0].words] == [("t͡ʃ", True), ("ɪ", False), ("z", True)]
     assert found.confidence.words == 5
     assert found.normalization == "NFC, single spaces, case kept, punctuation kept"
-    assert found.table().columns == ("model", "utterances", "hours", "phones", "PER", "real-time factor")
+    assert found.table().columns == ("model", "utterances", "hours", "phones", "PER", "PFER", "real-time factor")
+
+
+def test_phone_models_are_compared_by_both_rates_everywhere(tmp_path) -> None:
+    rows = ({"phones": "t͡ʃ iː z", "speaker": f"s{i}", "language": "ab"[i % 2]} for i in range(4))
+    manifest = manifest_of(tmp_path, *rows)
+    models = [
+        parrot(*[text] * 4, tokenizer=PHONES, name=name) for name, text in (("far", "z iː z"), ("near", "t͡ʃ ɪ z"))
+    ]
+    found = xlsr.evaluate(models[0], manifest, compare=models[1], report=tmp_path / "out.html")
+    assert list(found.differences) == ["PER", "PFER"]
+    assert found.differences["PER"].difference == 0
+    assert found.differences["PFER"].difference < 0
+    fields = json.loads(found.to_json())
+    assert fields["differences"]["PFER"]["second"] == pytest.approx(2 / 24 / 3)
+    assert fields["summary"]["parts"]["language"][0]["rates"]["PFER"]["units"] == 2
+    html = (tmp_path / "out.html").read_text("utf-8")
+    assert all(part in html for part in ("PER", "PFER", "2.8%"))
+    assert "PFER" in found.to_text()
 
 
 def test_what_cannot_be_scored_is_named_and_the_rest_goes_on(tmp_path) -> None:

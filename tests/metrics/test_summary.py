@@ -47,10 +47,11 @@ def test_a_single_part_is_no_breakdown() -> None:
     assert score_corpus(CORPUS[:1]).parts == {}
 
 
-def test_phones_have_one_rate() -> None:
+def test_phones_have_rates_of_their_own() -> None:
     summary = score_corpus([Scored("a", "t͡ʃ iː z", "t͡ʃ ɪ z")], tokens="phones")
-    assert [(rate.name, rate.value) for rate in summary.total.rates] == [("PER", pytest.approx(1 / 3))]
-    assert summary.table().columns[3:] == ("phones", "PER")
+    rates = [(rate.name, rate.value) for rate in summary.total.rates]
+    assert rates == [("PER", pytest.approx(1 / 3)), ("PFER", pytest.approx(2 / 24 / 3))]  # tense and long
+    assert summary.table().columns[3:] == ("phones", "PER", "PFER")
 
 
 def test_no_utterances_are_refused() -> None:

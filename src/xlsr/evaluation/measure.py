@@ -35,7 +35,7 @@ def evaluate(
 ) -> Report:
     """Transcribe the utterances of a manifest and compare with what was said.
 
-    Models of words are held against `text` (WER, CER), models of phones against `phones` (PER). What cannot be
+    Models of words are held against `text` (WER, CER), models of phones against `phones` (PER, PFER). What cannot be
     transcribed or has no reference is in `failures`; it counts neither as right nor as wrong.
 
     Args:

@@ -1,6 +1,7 @@
 """How far hypotheses are from their references, and how sure that is. Floor 1.
 
     edits.py        two texts -> their edits, counts and confusions; WER, CER, PER
+    phones.py       transcriptions of phones -> errors weighed by articulatory features; PFER
     resampling.py   counts of many utterances -> intervals, and the difference of two systems
     summary.py      scored utterances -> `ErrorSummary`: rates, breakdowns, worst utterances, confusions
     confidence.py   scored words -> `Confidence`: calibration error, reliability, risk by coverage
@@ -35,7 +36,8 @@ from xlsr.metrics.edits import (
     wer,
     word_errors,
 )
-from xlsr.metrics.resampling import Difference, Interval, Unit, bootstrap_interval, paired_difference, units_of
+from xlsr.metrics.phones import FeatureErrors, feature_errors, pfer, without_features
+from xlsr.metrics.resampling import Counts, Difference, Interval, Unit, bootstrap_interval, paired_difference, units_of
 from xlsr.metrics.summary import (
     ErrorSummary,
     Key,
@@ -52,10 +54,12 @@ __all__ = [
     "Bin",
     "Confidence",
     "Confusion",
+    "Counts",
     "Difference",
     "Edit",
     "ErrorCounts",
     "ErrorSummary",
+    "FeatureErrors",
     "Interval",
     "Key",
     "Part",
@@ -75,15 +79,18 @@ __all__ = [
     "compare_corpora",
     "confusions",
     "count_edits",
+    "feature_errors",
     "judge",
     "measure_confidence",
     "paired_difference",
     "per",
+    "pfer",
     "reliability",
     "risk_coverage",
     "score_corpus",
     "token_errors",
     "units_of",
     "wer",
+    "without_features",
     "word_errors",
 ]

@@ -13,19 +13,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xlsr.metrics.edits import ErrorCounts
-
 Unit = Literal["speakers", "utterances"]
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
 # Draws held at once: 32 MiB of indices, whatever the size of the corpus.
 _CHUNK = 1 << 22
+# Sums of fractions that are equal by their nature may differ in later places, and are then no difference.
+_PLACES = 9
+
+
+class Counts(Protocol):
+    """What an utterance adds to a rate."""
+
+    @property
+    def errors(self) -> float:
+        """In the utterance; whole where edits are counted."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of the reference."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Difference:
 
 
 def bootstrap_interval(
-    counts: Sequence[ErrorCounts],
+    counts: Sequence[Counts],
     speakers: Sequence[str | None] | None = None,
     *,
     level: float = 0.95,
@@ -98,8 +111,8 @@ def bootstrap_interval(
 
 
 def paired_difference(
-    first: Sequence[ErrorCounts],
-    second: Sequence[ErrorCounts],
+    first: Sequence[Counts],
+    second: Sequence[Counts],
     speakers: Sequence[str | None] | None = None,
     *,
     level: float = 0.95,
@@ -123,30 +136,34 @@ def paired_difference(
     if lengths != [count.length for count in second]:
         raise ValueError("two systems are compared on the same utterances; their references differ in length")
     groups, unit = units_of(len(first), speakers)
-    changes = np.array([b.errors - a.errors for a, b in zip(first, second, strict=True)], np.int64)
-    values = _sum_by(groups, np.stack([changes, np.array(lengths, np.int64)], axis=1))
-    sums = _bootstrap_sums(values, resamples, seed)
+    changes = np.round([b.errors - a.errors for a, b in zip(first, second, strict=True)], _PLACES)
+    values = _sum_by(groups, np.stack([changes, lengths], axis=1))
+    sums = np.round(_bootstrap_sums(values, resamples, seed), _PLACES)
     tail = min(np.count_nonzero(sums[:, 0] <= 0), np.count_nonzero(sums[:, 0] >= 0))
     return Difference(
-        first=sum(first, ErrorCounts()).rate,
-        second=sum(second, ErrorCounts()).rate,
+        first=_rate(first),
+        second=_rate(second),
         interval=_interval(sums[:, 0] / np.maximum(sums[:, 1], 1), level, unit, len(values)),
         p_bootstrap=min(1.0, 2 * (tail + 1) / (resamples + 1)),
         p_matched_pairs=_matched_pairs(changes, resamples, seed),
     )
 
 
-def _matched_pairs(changes: Integers, resamples: int, seed: int) -> float:
+def _rate(counts: Sequence[Counts]) -> float:
+    return sum(count.errors for count in counts) / max(sum(count.length for count in counts), 1)
+
+
+def _matched_pairs(changes: Floats, resamples: int, seed: int) -> float:
     """The chance of a sum at least as far from zero when each change gets a random sign (Fisher's test of pairs)."""
     changes = changes[changes != 0]
     if not len(changes):
         return 1.0
     rng = np.random.default_rng(seed)
-    extreme = 0
+    extreme, total = 0, np.round(np.abs(changes.sum()), _PLACES)
     for rows in _chunks(resamples, len(changes)):
         signs = rng.integers(2, size=(rows, len(changes)), dtype=np.int8).astype(bool)
-        sums = np.where(signs, changes, -changes).sum(axis=1)
-        extreme += int(np.count_nonzero(np.abs(sums) >= abs(changes.sum())))
+        sums = np.round(np.where(signs, changes, -changes).sum(axis=1), _PLACES)
+        extreme += int(np.count_nonzero(np.abs(sums) >= total))
     return (extreme + 1) / (resamples + 1)
 
 
@@ -171,15 +188,15 @@ def units_of(count: int, speakers: Sequence[str | None] | None) -> tuple[Integer
     return np.array([numbers.setdefault(name, len(numbers)) for name in named]), "speakers"
 
 
-def _sum_by(groups: Integers, values: ArrayLike) -> Integers:
+def _sum_by(groups: Integers, values: ArrayLike) -> Floats:
     """Rows added up by group: (utterances, columns) -> (units, columns)."""
-    rows = np.asarray(values, np.int64)
-    sums = np.zeros((int(groups.max()) + 1, rows.shape[1]), np.int64)
+    rows = np.asarray(values, float)
+    sums = np.zeros((int(groups.max()) + 1, rows.shape[1]))
     np.add.at(sums, groups, rows)
     return sums
 
 
-def _bootstrap_sums(values: Integers, resamples: int, seed: int) -> Integers:
+def _bootstrap_sums(values: Floats, resamples: int, seed: int) -> Floats:
     """Column sums of rows drawn with replacement, as many as there are: (units, columns) -> (resamples, columns)."""
     rng = np.random.default_rng(seed)
     draws = (rng.integers(len(values), size=(rows, len(values))) for rows in _chunks(resamples, len(values)))
@@ -192,6 +209,6 @@ def _chunks(rows: int, width: int) -> list[int]:
     return [min(step, rows - start) for start in range(0, rows, step)]
 
 
-def _interval(rates: NDArray[np.float64], level: float, unit: Unit, units: int) -> Interval:
+def _interval(rates: Floats, level: float, unit: Unit, units: int) -> Interval:
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high), unit, units)

@@ -8,21 +8,25 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from typing import Literal, TypedDict
 
 from xlsr.metrics.edits import Confusion, Edit, ErrorCounts, align_chars, align_words, confusions, count_edits
+from xlsr.metrics.phones import FeatureErrors, feature_errors, without_features
 from xlsr.metrics.resampling import RESAMPLES, Difference, Interval, bootstrap_interval, paired_difference
 from xlsr.tables import Table
 
 Tokens = Literal["words", "phones"]
 Key = Literal["language", "speaker", "split", "domain"]
 
-_RATES: dict[Tokens, tuple[str, ...]] = {"words": ("WER", "CER"), "phones": ("PER",)}
+_RATES: dict[Tokens, tuple[str, ...]] = {"words": ("WER", "CER"), "phones": ("PER", "PFER")}
 # Classes of durations, and the seconds at which they meet.
 _DURATION_EDGES = (2, 5, 10, 20)
 _DURATIONS = ("under 2 s", "2 to 5 s", "5 to 10 s", "10 to 20 s", "20 s and over")
 # Under this many units a percentile interval is too narrow.
 FEW_UNITS = 10
+_MOST_NAMED = 20  # of phones, in a note; the JSON has all
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,13 @@ class Rate:
     """An error rate of many utterances; `str` shows it in percent, with its interval where more than one was drawn.
 
     Attributes:
-        name: WER, CER or PER.
-        counts: of all utterances.
+        name: WER, CER, PER or PFER.
+        counts: of all utterances; PFER has no edits of their own.
         interval: of 95 %.
     """
 
     name: str
-    counts: ErrorCounts
+    counts: ErrorCounts | FeatureErrors
     interval: Interval
 
     @property
@@ -112,7 +116,7 @@ class Part:
         name: what they have in common.
         utterances: how many.
         seconds: of audio.
-        rates: the first is the one that counts: WER, CER; or PER.
+        rates: the first is the one that counts: WER, CER; or PER, PFER.
     """
 
     name: str
@@ -129,6 +133,7 @@ class SummaryDict(TypedDict):
     parts: dict[str, list[dict[str, object]]]
     confusions: dict[str, list[dict[str, object]]]
     worst: list[str]
+    without_features: list[str]
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,8 @@ class ErrorSummary:
         total: all utterances.
         parts: the utterances by duration and whatever else was asked for, where that makes two parts or more.
         worst: utterances with errors, highest rate first, then most errors.
-        confusions: by name of the rate; most frequent first.
+        confusions: by name of the rate, of those that count edits; most frequent first.
+        without_features: phones that cost PFER as much as PER, as their articulation is not known.
     """
 
     tokens: Tokens
@@ -148,6 +154,7 @@ class ErrorSummary:
     parts: Mapping[str, tuple[Part, ...]]
     worst: tuple[Scored, ...]
     confusions: Mapping[str, tuple[Confusion, ...]]
+    without_features: tuple[str, ...] = ()
 
     def rate(self, name: str) -> Rate:
         """Return a rate of all utterances by its name; KeyError where it was not taken."""
@@ -173,15 +180,19 @@ class ErrorSummary:
 
     @property
     def note(self) -> str:
-        """How the intervals were made, and whether they can hold."""
+        """How the intervals were made, whether they can hold, and which phones have no features."""
         interval = self.total.rates[0].interval
-        if interval.units < 2:
-            return "one utterance gives no interval"
         parts = [f"95 % intervals from {RESAMPLES} draws of {interval.units} {interval.unit}"]
-        if interval.units < FEW_UNITS:
+        if interval.units < 2:
+            parts = ["one utterance gives no interval"]
+        elif interval.units < FEW_UNITS:
             parts.append(f"too few to trust, {FEW_UNITS} or more are wanted")
-        if interval.unit == "utterances":
+        if interval.units > 1 and interval.unit == "utterances":
             parts.append("under two speakers are named, so nothing is said of other voices")
+        if self.without_features:
+            named = " ".join(self.without_features[:_MOST_NAMED])
+            more = " ..." if len(self.without_features) > _MOST_NAMED else ""
+            parts.append(f"{len(self.without_features)} phones without known features count as in PER: {named}{more}")
         return "; ".join(parts)
 
     def to_markdown(self) -> str:
@@ -197,16 +208,17 @@ class ErrorSummary:
             "parts": {key: [_part_to_dict(part) for part in parts] for key, parts in self.parts.items()},
             "confusions": {name: [asdict(pair) for pair in pairs] for name, pairs in self.confusions.items()},
             "worst": [item.name for item in self.worst],
+            "without_features": list(self.without_features),
         }
 
 
 @dataclass(frozen=True)
 class _Aligned:
-    """An utterance with its edits and counts by name of the rate."""
+    """An utterance with its edits, where they are counted, and its errors by name of the rate."""
 
     item: Scored
     edits: dict[str, tuple[Edit, ...]]
-    counts: dict[str, ErrorCounts]
+    counts: dict[str, ErrorCounts | FeatureErrors]
 
 
 def score_corpus(
@@ -216,14 +228,14 @@ def score_corpus(
 
     Args:
         scored: its utterances, normalised.
-        tokens: words give WER and CER, phones PER.
+        tokens: words give WER and CER, phones PER and PFER.
         by: breakdowns besides the one by duration.
         most: how many worst utterances and confusions are kept.
 
     Raises:
         ValueError: there are no utterances.
     """
-    aligned = [_align(item, tokens) for item in scored]
+    aligned = _align(scored, tokens)
     total, main = _part("all", aligned, tokens), _RATES[tokens][0]
     parts = {"duration": _breakdown(aligned, tokens, [_duration_class(item.duration) for item in scored], _DURATIONS)}
     for key in by:
@@ -237,9 +249,9 @@ def score_corpus(
         parts={key: found for key, found in parts.items() if len(found) > 1},
         worst=tuple(one.item for one in wrong[:most]),
         confusions={
-            rate.name: confusions(edit for one in aligned for edit in one.edits[rate.name])[:most]
-            for rate in total.rates
+            name: confusions(edit for one in aligned for edit in one.edits[name])[:most] for name in aligned[0].edits
         },
+        without_features=_unknown(scored) if tokens == "phones" else (),
     )
 
 
@@ -258,19 +270,31 @@ def compare_corpora(
     """
     if [(item.name, item.reference) for item in first] != [(item.name, item.reference) for item in second]:
         raise ValueError("two systems are compared on the same utterances, in the same order; these differ")
-    pairs = [(_align(a, tokens).counts, _align(b, tokens).counts) for a, b in zip(first, second, strict=True)]
+    firsts, seconds = ([one.counts for one in _align(scored, tokens)] for scored in (first, second))
     speakers = [item.speaker for item in first]
     return {
-        name: paired_difference([a[name] for a, _ in pairs], [b[name] for _, b in pairs], speakers)
+        name: paired_difference([one[name] for one in firsts], [one[name] for one in seconds], speakers)
         for name in _RATES[tokens]
     }
 
 
-def _align(item: Scored, tokens: Tokens) -> _Aligned:
-    edits = {_RATES[tokens][0]: item.edits}
-    if tokens == "words":
-        edits["CER"] = align_chars(item.reference, item.hypothesis)
-    return _Aligned(item, edits, {name: count_edits(found) for name, found in edits.items()})
+def _align(scored: Sequence[Scored], tokens: Tokens) -> list[_Aligned]:
+    phones = [item for item in scored if tokens == "phones"]
+    weighed = feature_errors([item.reference for item in phones], [item.hypothesis for item in phones])
+    aligned = []
+    for place, item in enumerate(scored):
+        edits = {_RATES[tokens][0]: item.edits}
+        if tokens == "words":
+            edits["CER"] = align_chars(item.reference, item.hypothesis)
+        counts: dict[str, ErrorCounts | FeatureErrors] = {name: count_edits(found) for name, found in edits.items()}
+        if tokens == "phones":
+            counts["PFER"] = weighed[place]
+        aligned.append(_Aligned(item, edits, counts))
+    return aligned
+
+
+def _unknown(scored: Sequence[Scored]) -> tuple[str, ...]:
+    return without_features(text for item in scored for text in (item.reference, item.hypothesis))
 
 
 def _part(name: str, aligned: Sequence[_Aligned], tokens: Tokens) -> Part:
@@ -278,7 +302,8 @@ def _part(name: str, aligned: Sequence[_Aligned], tokens: Tokens) -> Part:
     rates = []
     for rate in _RATES[tokens]:
         counts = [one.counts[rate] for one in aligned]
-        rates.append(Rate(rate, sum(counts, ErrorCounts()), bootstrap_interval(counts, speakers)))
+        interval = bootstrap_interval(counts, speakers)
+        rates.append(Rate(rate, reduce(add, counts), interval))
     return Part(name, len(aligned), sum(one.item.duration for one in aligned), tuple(rates))
 
 
