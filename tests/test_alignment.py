@@ -19,8 +19,8 @@ from xlsr.alignment.numbers import say_number
 from xlsr.alignment.spelling import Spelling, spell
 from xlsr.audio import num_frames
 from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
-from xlsr.errors import AlignmentError
-from xlsr.results import Transcript
+from xlsr.errors import AlignmentError, ConfigError
+from xlsr.results import Segment, Transcript, Word
 from xlsr.tokenizer import Tokenizer
 
 LETTERS = Tokenizer.from_symbols(["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefghijklmnopqrstuvwxyz'"])
@@ -350,3 +350,15 @@ def test_times_do_not_drift_over_windows(digits: xlsr.Recognizer, repository: Pa
     ]
     assert np.median(np.abs(errors)) <= 0.021  # one frame; single words move where windows end
     assert abs(np.median(errors[-10:]) - np.median(errors[:10])) <= 0.02
+
+
+def test_a_language_without_numbers_is_refused() -> None:
+    assert numbers.known_language(None) is None
+    assert numbers.known_language("deu") == "deu"
+    with pytest.raises(ConfigError, match="numbers cannot be said in 'zzz'; wanted an ISO 639-3 code"):
+        numbers.known_language("zzz")
+
+
+def test_what_cannot_be_spelt_is_doubtful() -> None:
+    words = [Word("a", 0.1, 0.2, 0.9), Word("€", 0.2, 0.3), Word("*", 0.3, 0.6)]
+    assert doubtful(Transcript("", segments=(Segment(0, 0.1, 0.6, "a € *", words=tuple(words)),))) == (words[1],)

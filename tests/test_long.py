@@ -43,7 +43,10 @@ def test_a_long_recording_has_every_word_once_at_its_time(recognizer) -> None:
     assert found.duration == pytest.approx(len(IDS) * 0.02)
     said = [frame for frame, (id, before) in enumerate(zip(IDS[1:], IDS, strict=False), 1) if id > 4 and id != before]
     starts = [char.start for word in found.words for char in word.characters]
-    np.testing.assert_allclose(starts, np.array(said) * 0.02, atol=1e-6)
+    early = np.array(said) * 0.02 + 0.0025 - starts  # a sound begins before its symbol
+    assert early.min() > -1e-6
+    assert early.max() < 0.2
+    assert np.median(early) < 0.03
     assert [segment.id for segment in found.segments] == list(range(len(found.segments)))
 
 
@@ -100,10 +103,13 @@ def test_with_vad_silence_is_passed_over_and_times_stay() -> None:
     heard: list[int] = []
     engine.log_probs = lambda waveforms: heard.extend(map(len, waveforms)) or LevelEngine.log_probs(engine, waveforms)
     recognizer._silero = ByLevel()
-    assert recognizer.transcribe(waveform, vad=True).to_dict() == plain
+    found = recognizer.transcribe(waveform, vad=True).to_dict()
+    assert [segment["text"] for segment in found["segments"]] == [segment["text"] for segment in plain["segments"]]
+    times = [[word["start"] for part in one["segments"] for word in part["words"]] for one in (found, plain)]
+    np.testing.assert_allclose(*times, atol=0.15)  # how far a sound goes on depends on the silence around it
     assert sum(heard) < 1.7 * 2 * len(WAVEFORM)  # neighbours share 150 of 400 frames
     (many,) = recognizer.transcribe_many([waveform], vad=True)
-    assert many.to_dict() == plain
+    assert many.to_dict() == found
     assert [segment.text for segment in recognizer.transcribe_stream(waveform, vad=True)] == [
         segment["text"] for segment in plain["segments"]
     ]

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.alignment.boundaries import Levels, frame_levels, sounding
+from xlsr.alignment.numbers import known_language
 from xlsr.alignment.text import align_text, doubtful
 from xlsr.decoding.hypothesis import TokenSpan
 
-__all__ = ["Levels", "align_text", "doubtful", "forced_align", "frame_levels", "sounding"]
+__all__ = ["Levels", "align_text", "doubtful", "forced_align", "frame_levels", "known_language", "sounding"]
 
 
 def forced_align(

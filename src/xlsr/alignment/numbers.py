@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from xlsr.errors import MissingDependencyError, require
+from xlsr.errors import ConfigError, MissingDependencyError, require
 
 if TYPE_CHECKING:
     from unicode_rbnf import RbnfEngine
@@ -30,6 +30,21 @@ _CLDR = dict(
 )
 _POINT_LANGUAGES = frozenset("en zh ja ko th he hi km lo ms my ne sw ta yue".split())  # the others write 3,25
 _MOST_DIGITS, _MOST_GROUPED_DIGITS = 7, 15  # of one number
+
+
+def known_language(language: str | None) -> str | None:
+    """Return a language in which numbers can be said; None stays.
+
+    Raises:
+        ConfigError: numbers are not known in that language.
+        MissingDependencyError: unicode-rbnf is not installed.
+    """
+    if language is None:
+        return None
+    require("unicode_rbnf", "numbers", f"saying numbers in {language}")
+    if _engine(_CLDR.get(language, language)) is None:
+        raise ConfigError(f"numbers cannot be said in {language!r}; wanted an ISO 639-3 code, such as eng, deu or cmn")
+    return language
 
 
 def say_number(text: str, language: str | None) -> str | None:

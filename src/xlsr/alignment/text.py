@@ -14,7 +14,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.alignment.boundaries import sound_edges
+from xlsr.alignment.boundaries import seconds_of, sound_edges
 from xlsr.alignment.spelling import ANYTHING, Spelling, WrittenWord, spell
 from xlsr.decoding.hypothesis import WILDCARD, TokenSpan
 from xlsr.errors import AlignmentError

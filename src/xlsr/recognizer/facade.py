@@ -14,12 +14,11 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xlsr.alignment import Levels, align_text
+from xlsr.alignment import Levels, align_text, known_language
 from xlsr.audio import HOP_SAMPLES, AudioSource, Window, audio_name, spoken_windows, windows
 from xlsr.audio.channels import Channel, OneChannel, Part, SampleRate, check_choice, one_part, parts_of
 from xlsr.audio.conditions import Heard
@@ -105,10 +104,6 @@ class Recognizer:
             CheckpointError: no such model, or its files do not fit each other.
             MissingDependencyError: torch is needed and not installed.
         """
-        if engine not in get_args(EngineName) or threads < 0:
-            raise ConfigError(
-                f"engine {engine!r} with {threads} threads; wanted: one of {', '.join(get_args(EngineName))}, 0 or more"
-            )
         folder = find_model(model, language=language)
         opened = open_engine(folder, engine=engine, device=device, language=language, threads=threads)
         return cls(*opened, decoder)
@@ -317,7 +312,7 @@ class Recognizer:
 
         Raises:
             AudioError: the recording cannot be read, or is too short for one frame.
-            ConfigError: as for `transcribe`.
+            ConfigError: as for `transcribe`, or numbers are not known in `number_language`.
             AlignmentError: the text is too long for the recording, or has nothing in it that can be said.
         """
         levels = Levels()
@@ -327,7 +322,7 @@ class Recognizer:
             parts = stitch(self._encode(cut), self.tokenizer.blank_id)
             log_probs = np.concatenate([part.log_probs for part in parts])
             loudness = levels.between(0, len(log_probs))
-            language = number_language or self.language
+            language = known_language(number_language) or self.language
             segments = align_text(log_probs, text, self.tokenizer, language=language, levels=loudness)
             return self._transcript(segments, heard)
 

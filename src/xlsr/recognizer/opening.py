@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from xlsr.checkpoint.decoder import read_decoder
 from xlsr.checkpoint.folder import Description, read_description
@@ -24,9 +24,14 @@ def open_engine(
     """Open the exported graph of a folder, or its weights; the arguments are those of `Recognizer.from_pretrained`.
 
     Raises:
+        ConfigError: there is no such engine, or a number of threads below 0.
         CheckpointError: the folder has no graph or no CTC head, or they do not fit.
         MissingDependencyError: torch is needed and not installed.
     """
+    if engine not in get_args(EngineName) or threads < 0:
+        raise ConfigError(
+            f"engine {engine!r} with {threads} threads; wanted: one of {', '.join(get_args(EngineName))}, 0 or more"
+        )
     graph = folder / "openvino" / "model.xml"
     if engine == "openvino" and not graph.is_file():
         raise CheckpointError(f"{folder} has no OpenVINO graph; make one: xlsr export openvino {folder} OUT")

@@ -29,8 +29,7 @@ def split_segments(
 
     Args:
         words: in order of time.
-        max_gap_seconds: a longer pause between two words ends a segment. CTC marks words by the middle of their sounds,
-            so that the silence between two is shorter than this by most of a word.
+        max_gap_seconds: a longer pause between two words ends a segment.
         max_seconds: a segment is longer only if one word is.
         are_phones: each word is a phone; they become the `phones` of the segments.
         joiner: between two words of a text; empty for scripts without spaces.
