@@ -32,7 +32,7 @@ from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
 from xlsr.engines.silero import Silero
 from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError
-from xlsr.recognizer.gathering import Failure, Progress, Waiting, gathered, merged, watched
+from xlsr.recognizer.gathering import Failure, Progress, Scores, Waiting, gathered, merged, watched
 from xlsr.recognizer.opening import DecoderChoice, EngineName, open_decoder, open_engine
 from xlsr.recognizer.reading import Reader
 from xlsr.results import Segment, Timestamps, Transcript, Word
@@ -378,13 +378,17 @@ class Recognizer:
     ) -> Transcript:
         """Decode what is encoded, and gather it."""
         nbest = NBest(self.reader.decoder.nbest)
-        segments = self.reader.segments(heard.name, encoded, timestamps, nbest)
+        scores = Scores(timestamps)
+        segments = scores.of(self.reader.segments(heard.name, encoded, scores.timestamps, nbest))
         if progress is not None:
             segments = watched(heard.name, segments, progress)
-        return self._transcript(segments, heard, nbest)
+        return self._transcript(segments, heard, nbest, scores)
 
-    def _transcript(self, segments: Iterable[Segment], heard: Heard, nbest: NBest | None = None) -> Transcript:
-        return gathered(segments, heard, language=self.language, model=self.description.name, nbest=nbest)
+    def _transcript(
+        self, segments: Iterable[Segment], heard: Heard, nbest: NBest | None = None, scores: Scores | None = None
+    ) -> Transcript:
+        model = self.description.name
+        return gathered(segments, heard, language=self.language, model=model, nbest=nbest, scores=scores)
 
 
 load_model = Recognizer.from_pretrained
