@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,15 @@ def test_one_channel_and_equal_channels_are_not_numbered() -> None:
     one = said((0.5, "hello"))
     assert merge_channels([one]) == one
     assert merge_channels([one, one]) == one
+
+
+def test_the_score_of_a_call_counts_the_words_of_its_sides() -> None:
+    sides = [
+        replace(with_timestamps(said((0.5, text)), "segment"), score=score)
+        for text, score in (("a b c", 0.5), ("d", 0.9))
+    ]
+    assert merge_channels(sides).score == pytest.approx((3 * 0.5 + 0.9) / 4)
+    assert merge_channels([sides[0], said((1.0, "d"))]).score == 0.5
 
 
 def test_a_silent_channel_says_nothing() -> None:

@@ -50,6 +50,16 @@ def test_a_narrow_recording_in_a_wide_file_is_found(voices, rate: int, lowest: i
         assert lowest <= hear(stored.astype(np.float32)).bandwidth_hertz <= highest
 
 
+def test_a_telephone_in_a_wide_file_is_noted_and_in_its_own_is_none(voices) -> None:
+    for rate, is_noted in ((8_000, True), (11_025, False)):
+        for voice in voices[:4]:
+            narrow = soxr.resample(voice, 16_000, rate)
+            assert hear((narrow, rate)).notes == hear(voice).notes == ()
+            for wide in (16_000, 44_100):
+                info = hear((soxr.resample(narrow, rate, wide), wide))
+                assert any(f"nothing above {info.bandwidth_hertz} Hz" in note for note in info.notes) == is_noted
+
+
 def test_the_band_of_a_telephone_is_found_at_its_own_rate(corpora) -> None:
     for utterance in read_manifest(corpora / "telephone_simulated" / "manifest.jsonl")[::5]:
         info = hear(utterance.audio)
@@ -193,7 +203,9 @@ def test_samples_pass_unchanged(voices) -> None:
 
 
 def test_an_assumed_rate_is_noted() -> None:
-    assert hear(sine(200, rate=8_000), sample_rate=16_000).notes == ("its header says 8000 Hz; it is read at 16000 Hz",)
+    assert hear(sine(200, rate=8_000), sample_rate=16_000).notes == (
+        "its header says 8000 Hz; it is read at 16000 Hz, and times are those of 16000 Hz",
+    )
 
 
 def test_channels_are_joined_by_the_widest_the_loudest_and_the_worst() -> None:

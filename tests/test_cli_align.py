@@ -55,6 +55,8 @@ def test_a_wrong_call_of_the_verb_is_refused(
     wanted = r"nofile cannot be read \(No such file or directory\); a file with the text is wanted: check the path"
     with pytest.raises(xlsr.XlsrError, match=wanted):
         call(capsys, audio, "--text_file", str(tmp_path / "nofile"))
+    with pytest.raises(xlsr.XlsrError, match=r"latin cannot be made \(File exists\): name another --output_dir"):
+        call(capsys, audio, "--text", "one", "-o", str(tmp_path / "latin"))
 
 
 def test_one_side_of_a_call_is_aligned(capsys: pytest.CaptureFixture[str], repository: Path, tmp_path: Path) -> None:

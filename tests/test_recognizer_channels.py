@@ -47,6 +47,17 @@ def test_a_rate_of_ones_own_stands_for_the_headers(recognizer: Recognizer) -> No
     assert aligned.audio.sample_rate == 16_000
 
 
+@pytest.mark.parametrize("timestamps", ["none", "segment"])
+def test_the_score_is_known_without_the_times_of_words(recognizer: Recognizer, timestamps) -> None:
+    for channel in ("left", "split"):
+        deep = recognizer.transcribe(CALL, channel=channel)
+        found = recognizer.transcribe(CALL, channel=channel, timestamps=timestamps)
+        assert (found.words, found.text) == ((), deep.text)
+        assert found.score == pytest.approx(deep.score, abs=1e-3)  # which is of scores with three decimals
+        (many,) = recognizer.transcribe_many([CALL], channel=channel, timestamps=timestamps)
+        assert many == found
+
+
 CALLS: list[Callable[..., object]] = [
     lambda model, audio, **options: model.transcribe(audio, **options),
     lambda model, audio, **options: list(model.transcribe_many(audio, **options)),

@@ -64,7 +64,7 @@ def test_json_round_trip(transcript: Transcript, output_format: str) -> None:
 
 def test_dictionary_has_the_keys_of_whisper_and_whisperx() -> None:
     fields = FULL.to_dict()
-    assert list(fields) == ["text", "language", "segments", "duration", "audio", "model"]
+    assert list(fields) == ["text", "language", "segments", "duration", "audio", "model", "score"]
     assert list(fields["segments"][0]) == ["id", "start", "end", "text", "avg_logprob", "words", "phones"]
     assert fields["segments"][0]["words"][0] == {
         "word": "größe",
@@ -287,6 +287,25 @@ def test_the_score_of_a_transcript_is_the_mean_of_its_units() -> None:
     phones = split_segments(words, are_phones=True)
     assert Transcript("a b c", segments=phones).score == pytest.approx(0.7)
     assert Transcript("a b c").score is None
+
+
+@pytest.mark.parametrize("level", ["none", "segment", "word", "phone"])
+def test_the_score_stays_where_times_are_dropped_and_in_json(level) -> None:
+    words = (Word("a", 0, 1, 0.50049), Word("b", 1, 2, 0.90049))
+    transcript = with_timestamps(Transcript("a b", segments=split_segments(words)), level)
+    assert transcript.score == pytest.approx(0.7)
+    fields = transcript.to_dict()
+    assert fields["score"] == 0.7
+    assert Transcript.from_dict(fields).to_dict() == fields
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_a_score_is_written_as_it_is_read_back(scores: list[float]) -> None:
+    words = [Word("a", place, place + 1, score) for place, score in enumerate(scores)]
+    fields = Transcript("a", segments=split_segments(words)).to_dict()
+    assert Transcript.from_dict(fields).to_dict() == fields
+    assert fields["score"] == pytest.approx(sum(scores) / len(scores), abs=0.0011)  # rounded twice
 
 
 def test_calibrated_words_leave_the_mean_log_probability_to_their_characters() -> None:

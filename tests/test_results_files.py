@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from praatio import textgrid
 from praatio.utilities.constants import Interval
 
-from xlsr.results import AudioInfo, Phone, Segment, Transcript, Word, format_transcript, with_timestamps
+from xlsr.results import OUTPUT_FORMATS, AudioInfo, Phone, Segment, Transcript, Word, format_transcript, with_timestamps
 
 WORDS = (Word("größe", 0.5, 0.9, 0.75), Word("ja", 1.0, 1.2, 0.5))
 SPEECH = Transcript(
@@ -106,6 +106,14 @@ def test_ctm_has_a_line_for_each_word_with_its_confidence_where_known() -> None:
 def test_ctm_of_a_phone_model_has_its_phones() -> None:
     transcript = Transcript("t a", segments=(Segment(0, 0, 1, "t a", phones=(Phone("t", 0, 0.1), Phone("a", 0.1, 1))),))
     assert [one.text for one in read_ctm(format_transcript(transcript, "ctm"))] == ["t", "a"]
+
+
+@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+def test_every_format_holds_phones_where_there_are_no_words(output_format: str) -> None:
+    phones = Phone("t", 0, 0.1, 0.9), Phone("oʊ", 0.1, 1)
+    transcript = Transcript("t oʊ", segments=(Segment(0, 0, 1, "t oʊ", phones=phones),))
+    for highlight_words in (False, True):
+        assert "oʊ" in format_transcript(transcript, output_format, highlight_words=highlight_words)
 
 
 def test_stm_has_file_channel_speaker_times_labels_and_text() -> None:

@@ -21,7 +21,7 @@ class AudioInfo:
         clipped: share of the samples that are cut off at full scale, or wherever it was that they were.
         dc_offset: mean sample, of full scale.
         loudness_db: integrated loudness of ITU-R BS.1770, in LUFS; speech is delivered at -16 to -24.
-        notes: what was found wrong, in sentences.
+        notes: what is wrong with it, or odd, in sentences.
     """
 
     name: str

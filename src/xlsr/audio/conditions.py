@@ -29,6 +29,10 @@ RAIL, _RAIL_RUN, CLIPPED_SHARE = 0.995, 3, 0.001
 MIN_RAIL = 0.1  # full scale; below, 16 bits are too coarse to tell flat from quiet
 DC_OFFSET = 0.02  # full scale; the worst of real speech is 0.008, of an 8-bit sound card
 
+# Telephones and recordings at 8 kHz end at 4000 Hz or before, those at 11.025 kHz above 5000. In wider files only the
+# spectrum tells: so end all of 75 recordings that had been at 8 kHz, and none of 503 others of 14 corpora.
+_NARROW_HERTZ, _WIDE_RATE = 4_500, 16_000
+
 _FRAME = 1024  # samples at 16 kHz: 64 ms, bins of 15.6 Hz
 _LEVELS_DB = np.arange(-120.0, 3.0, 3.0)  # classes of frames by loudness, whose spectra are summed apart
 _SPEECH_RANGE_DB = 40.0  # below the loud frames
@@ -96,21 +100,26 @@ class Heard:
         loudest = _LEVELS_DB[self._counts.nonzero()[0].max(initial=0)]
         clipped = self._tops / max(self._source_samples, 1) if self._peak >= MIN_RAIL else 0.0
         offset = self._total / max(self._source_samples, 1)
+        band = None if loudest < SILENT_DB else self._bandwidth()
         return AudioInfo(
             name=self._stream.name,
             sample_rate=self._stream.sample_rate,
             channels=self._stream.channels,
-            bandwidth_hertz=None if loudest < SILENT_DB else self._bandwidth(),
+            bandwidth_hertz=band,
             clipped=round(clipped, 5),
             dc_offset=round(offset, 5),
             loudness_db=None if loudest < SILENT_DB else _loudness(np.concatenate(self._energies)),
-            notes=(*self._rate_note(), *_notes(clipped, offset, silent=loudest < SILENT_DB)),
+            notes=(*self._rate_note(), *_notes(clipped, offset, silent=loudest < SILENT_DB), *self._band_note(band)),
         )
 
     def _rate_note(self) -> Iterator[str]:
         said, used = self._stream.header_rate, self._stream.sample_rate
         if used != said:
-            yield f"its header says {said} Hz; it is read at {used} Hz"
+            yield f"its header says {said} Hz; it is read at {used} Hz, and times are those of {used} Hz"
+
+    def _band_note(self, band: int | None) -> Iterator[str]:
+        if band is not None and band < _NARROW_HERTZ and self._stream.sample_rate >= _WIDE_RATE:
+            yield f"it holds nothing above {band} Hz, like a telephone call or a recording at 8 kHz"
 
     def _take_source(self, samples: Samples) -> None:
         """Measure samples as the source has them."""

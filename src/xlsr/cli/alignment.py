@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 from xlsr.cli.app import app, introduce, usage
-from xlsr.cli.options import SampleRate
+from xlsr.cli.options import SampleRate, make_folder
 from xlsr.cli.recognition import Output, OutputFormat
 from xlsr.errors import XlsrError
 
@@ -68,7 +68,7 @@ def align(
         return usage(f"one recording is wanted; {file} holds {len(recordings)}")
     written = text if text is not None else _read(cast(Path, text_file))
     if output_dir is not None:
-        output_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(output_dir)
     recognizer = load_model(model, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
     introduce(recognizer)
     transcript = recognizer.align(

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from xlsr.errors import ConfigError
+from xlsr.errors import ConfigError, XlsrError
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of `--output_dir`, if there is none. Raises XlsrError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise XlsrError(f"the folder {path} cannot be made ({error.strerror}): name another --output_dir") from error
 
 
 def _check_rate(kind: object, value: object) -> None:

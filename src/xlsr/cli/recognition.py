@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from xlsr.cli.app import app, introduce, usage, watched
 from xlsr.cli.decoding import FOLDERS_OWN, Decoding
-from xlsr.cli.options import BatchSeconds, SampleRate
+from xlsr.cli.options import BatchSeconds, SampleRate, make_folder
 
 if TYPE_CHECKING:
     from xlsr.recognizer import Failure
@@ -83,7 +83,7 @@ def transcribe(
         return usage(wrong)
     if output_dir is not None:
         check_stems(recordings)
-        output_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(output_dir)
     loaded = load_model(model, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
     recognizer = decoding.of(loaded)
     introduce(recognizer)

@@ -32,7 +32,7 @@ from xlsr.engines.batches import batched_log_probs
 from xlsr.engines.engine import Engine
 from xlsr.engines.silero import Silero
 from xlsr.errors import AudioError, CheckpointError, ConfigError, XlsrError
-from xlsr.recognizer.gathering import Failure, Progress, Waiting, gathered, merged, watched
+from xlsr.recognizer.gathering import Failure, Progress, Scores, Waiting, gathered, merged, watched
 from xlsr.recognizer.opening import DecoderChoice, EngineName, open_decoder, open_engine
 from xlsr.recognizer.reading import Reader
 from xlsr.results import Segment, Timestamps, Transcript, Word
@@ -127,7 +127,7 @@ class Recognizer:
 
     def with_scorer(self, scorer: WordScorer | None) -> Recognizer:
         """Return the same model with other scores of words; None: those of the decoder, without a calibration."""
-        other = Recognizer(self.engine, self.description, self.reader.decoder)
+        other = self.with_decoder(self.reader.decoder)
         other.reader = replace(self.reader, scorer=scorer)
         return other
 
@@ -280,10 +280,7 @@ class Recognizer:
     def log_probs(
         self, audio: AudioSource, *, channel: OneChannel = "mix", sample_rate: SampleRate = "auto"
     ) -> LogProbs:
-        """Return the log-probabilities of a recording: (frames, vocab) float32, 50 frames a second.
-
-        The arguments, and the errors, are those of `transcribe_stream`.
-        """
+        """Return (frames, vocab) float32 log-probabilities, 50 frames a second; arguments as for `transcribe_stream`."""
         with one_part(audio, channel, sample_rate).open(self._understood) as stream:
             parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
             return np.concatenate([part.log_probs for part in parts])
@@ -384,17 +381,19 @@ class Recognizer:
     ) -> Transcript:
         """Encode windows, unless they were in a batch (by their identities), decode them, and gather it."""
         levels, nbest = Levels(), NBest(self.reader.decoder.nbest, self.reader.joiner)
-        noted = levels.watch(windows)
+        scores, noted = Scores(timestamps), levels.watch(windows)
         stretches = self._encode(noted) if encoded is None else (encoded[id(window)] for window in noted)
-        segments = self.reader.segments(stretches, timestamps, name=heard.name, levels=levels, nbest=nbest)
+        deep = self.reader.segments(stretches, scores.timestamps, name=heard.name, levels=levels, nbest=nbest)
+        segments = scores.of(deep)
         if progress is not None:
             segments = watched(heard.name, segments, progress)
-        return self._transcript(segments, heard, nbest)
+        return self._transcript(segments, heard, nbest, scores)
 
-    def _transcript(self, segments: Iterable[Segment], heard: Heard, nbest: NBest | None = None) -> Transcript:
-        return gathered(
-            segments, heard, language=self.language, model=self.description.name, joiner=self.reader.joiner, nbest=nbest
-        )
+    def _transcript(
+        self, segments: Iterable[Segment], heard: Heard, nbest: NBest | None = None, scores: Scores | None = None
+    ) -> Transcript:
+        found = gathered(segments, heard, joiner=self.reader.joiner, nbest=nbest, scores=scores)
+        return replace(found, language=self.language, model=self.description.name)
 
 
 load_model = Recognizer.from_pretrained

@@ -6,7 +6,7 @@ Knows no engine and no decoder: `facade` asks both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xlsr.audio import Window
 from xlsr.audio.conditions import Heard
@@ -33,25 +33,51 @@ class Waiting:
     windows: Sequence[Window]
 
 
+class Scores:
+    """The scores of words or phones on their way to a transcript, which keeps their mean where it does not keep them.
+
+    Args:
+        timestamps: how deep times go in the transcript; "none" counts as "segment".
+
+    Attributes:
+        timestamps: how deep they have to go on the way.
+    """
+
+    def __init__(self, timestamps: Timestamps) -> None:
+        self._drops = timestamps in ("none", "segment")
+        self.timestamps: Timestamps = "phone" if self._drops else timestamps
+        self._total, self._count = 0.0, 0
+
+    def of(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+        """Yield the segments as deep as they were asked for."""
+        for segment in segments:
+            known = [unit.score for unit in segment.words or segment.phones if unit.score is not None]
+            self._total, self._count = self._total + sum(known), self._count + len(known)
+            yield replace(segment, words=(), phones=()) if self._drops else segment
+
+    @property
+    def mean(self) -> float | None:
+        """Of all that came; None without any."""
+        return self._total / self._count if self._count else None
+
+
 def gathered(
     segments: Iterable[Segment],
     heard: Heard,
     *,
-    language: str | None,
-    model: str,
     joiner: str,
     nbest: NBest | None = None,
+    scores: Scores | None = None,
 ) -> Transcript:
-    """Return the transcript of a recording; what was heard, and the best readings, are known when all have come."""
+    """Return the transcript of a recording; what was heard, read and scored is known when all have come."""
     all_segments = tuple(segments)
     return Transcript(
         text=joiner.join(segment.text for segment in all_segments),
-        language=language,
         segments=all_segments,
         duration=heard.duration,
         audio=heard.info,
-        model=model,
         alternatives=nbest.alternatives if nbest is not None else (),
+        score=scores.mean if scores is not None else None,
     )
 
 

@@ -35,4 +35,12 @@ def merge_channels(transcripts: Sequence[Transcript]) -> Transcript:
         duration=max(transcript.duration for transcript in transcripts),
         audio=join_channels(heard) if heard else None,
         alternatives=(),
+        score=_joined_score(transcripts),
     )
+
+
+def _joined_score(transcripts: Sequence[Transcript]) -> float | None:
+    """The mean over the words of all, where each knows its own mean."""
+    known = [(one.score, len(one.text.split())) for one in transcripts if one.score is not None]
+    count = sum(words for _, words in known)
+    return sum(score * words for score, words in known) / count if count else None

@@ -6,6 +6,7 @@ Numbers have three decimals, and none is NaN or infinite. Knows no files.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NotRequired, TypedDict, cast
 
 from xlsr.recorded import AudioInfo
@@ -75,7 +76,7 @@ class AlternativeDict(TypedDict):
 
 
 class TranscriptDict(TypedDict):
-    """What `Transcript.to_dict()` returns: the whisper and WhisperX keys and `duration`, `audio`, `model`.
+    """What `Transcript.to_dict()` returns: the whisper and WhisperX keys and `duration`, `audio`, `model`, `score`.
 
     `alternatives` only where several readings were asked for.
     """
@@ -86,6 +87,7 @@ class TranscriptDict(TypedDict):
     duration: NotRequired[float]
     audio: NotRequired[AudioDict | str | None]
     model: NotRequired[str | None]
+    score: NotRequired[float | None]
     alternatives: NotRequired[list[AlternativeDict]]
 
 
@@ -95,12 +97,19 @@ def rounded(number: float) -> float:
     return round(float(number), 3)
 
 
-def _rounded_score(score: float | None) -> float | None:
+def rounded_score(score: float | None) -> float | None:
+    """Return a score with three decimals; None where it is unknown, or no number."""
     return rounded(score) if score is not None and math.isfinite(score) else None
 
 
+def mean_score(units: Sequence[Word | Phone]) -> float | None:
+    """Return the mean of the scores as files have them, so that it survives being written; None without any."""
+    scores = [score for unit in units if (score := rounded_score(unit.score)) is not None]
+    return sum(scores) / len(scores) if scores else None
+
+
 def _times(item: Character | Phone | Word) -> TimesDict:
-    return {"start": rounded(item.start), "end": rounded(item.end), "score": _rounded_score(item.score)}
+    return {"start": rounded(item.start), "end": rounded(item.end), "score": rounded_score(item.score)}
 
 
 def audio_to_dict(audio: AudioInfo) -> AudioDict:
@@ -155,7 +164,7 @@ def segment_to_dict(segment: Segment) -> SegmentDict:
         "start": rounded(segment.start),
         "end": rounded(segment.end),
         "text": segment.text,
-        "avg_logprob": _rounded_score(segment.avg_logprob),
+        "avg_logprob": rounded_score(segment.avg_logprob),
         "words": [_word_to_dict(word) for word in segment.words],
         "phones": [{"phone": phone.text, **_times(phone)} for phone in segment.phones],
     }

@@ -16,7 +16,9 @@ from xlsr.results.dictionaries import (
     alternative_to_dict,
     audio_from_dict,
     audio_to_dict,
+    mean_score,
     rounded,
+    rounded_score,
     segment_from_dict,
     segment_to_dict,
 )
@@ -37,6 +39,9 @@ class Transcript:
         model: name of the model.
         alternatives: the best readings of the whole, best first, where several were asked for; of channels that were
             transcribed apart there are none.
+        score: the mean score of the words or phones, the share of them to expect right; None where unknown. Where
+            segments have units with scores, it is theirs, whatever is given; else it is what was known before their
+            times were dropped.
     """
 
     text: str
@@ -46,6 +51,13 @@ class Transcript:
     audio: AudioInfo | None = None
     model: str | None = None
     alternatives: tuple[Alternative, ...] = ()
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        """Find the score."""
+        known = mean_score(self.words or self.phones)
+        if known is not None:
+            object.__setattr__(self, "score", known)
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -57,12 +69,6 @@ class Transcript:
         """The phones of all segments."""
         return tuple(phone for segment in self.segments for phone in segment.phones)
 
-    @property
-    def score(self) -> float | None:
-        """The mean score of the words or phones, the share of them to expect right; None where unknown."""
-        scores = [unit.score for unit in self.words or self.phones if unit.score is not None]
-        return sum(scores) / len(scores) if scores else None
-
     def to_dict(self) -> TranscriptDict:
         """Return the transcript as JSON values; numbers have three decimals, and none is NaN or infinite."""
         fields: TranscriptDict = {
@@ -72,6 +78,7 @@ class Transcript:
             "duration": rounded(self.duration),
             "audio": None if self.audio is None else audio_to_dict(self.audio),
             "model": self.model,
+            "score": rounded_score(self.score),
         }
         if self.alternatives:
             fields["alternatives"] = [*map(alternative_to_dict, self.alternatives)]
@@ -94,6 +101,7 @@ class Transcript:
                 audio=None if audio is None else audio_from_dict(audio),
                 model=fields.get("model"),
                 alternatives=tuple(alternative_from_dict(one) for one in fields.get("alternatives", [])),
+                score=fields.get("score"),
             )
         except KeyError as error:
             raise ValueError(f"the dictionary of a transcript lacks the key {error}") from None
