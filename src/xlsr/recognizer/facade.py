@@ -280,7 +280,7 @@ class Recognizer:
     def log_probs(
         self, audio: AudioSource, *, channel: OneChannel = "mix", sample_rate: SampleRate = "auto"
     ) -> LogProbs:
-        """Return (frames, vocab) float32 log-probabilities, 50 frames a second; arguments as for `transcribe_stream`."""
+        """Return (frames, vocab) float32 log-probabilities, 50 a second; arguments as for `transcribe_stream`."""
         with one_part(audio, channel, sample_rate).open(self._understood) as stream:
             parts = stitch(self._encode(self._windows(stream.blocks())), self.tokenizer.blank_id)
             return np.concatenate([part.log_probs for part in parts])
