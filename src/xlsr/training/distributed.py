@@ -90,6 +90,7 @@ def start_ranks(device: str) -> Iterator[Ranks]:
     dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo")
     try:
         yield Ranks(dist.get_rank(), world, kind)
+        dist.barrier()  # one that leaves while others are at work may be aborted, or abort them
     finally:
         dist.destroy_process_group()
 
