@@ -158,3 +158,11 @@ def test_info_tells_of_the_search_and_of_what_it_lacks(folder, arpa) -> None:
     found = xlsr.info(folder)
     assert found.decoder is None
     assert any("decoder.lm is 'lm.ngram'; wanted the name of a file" in problem for problem in found.problems)
+
+
+def test_a_binary_of_kenlm_is_refused_with_two_ways_out(folder, arpa) -> None:
+    xlsr.attach_lm(folder, arpa, layout="transformers")
+    (folder / "language_model" / "lm.arpa").unlink()
+    (folder / "language_model" / "5gram.bin").write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0" * 9)
+    with pytest.raises(LanguageModelError, match=r"binary of KenLM.* the ARPA file .*--beam_size 1 \(decoder="):
+        read_decoder(read_description(folder))

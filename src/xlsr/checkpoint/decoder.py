@@ -19,7 +19,7 @@ from xlsr.checkpoint.folder import Description, find_model, read_description, up
 from xlsr.checkpoint.processor import ALPHABET, LAYOUT_FOLDER, name_processor
 from xlsr.config import Json, JsonObject, read_json_object
 from xlsr.decoding.options import BeamOptions
-from xlsr.errors import CheckpointError, ConfigError
+from xlsr.errors import CheckpointError, ConfigError, LanguageModelError
 
 # Language models are compiled code, which most do not need: it is imported where there is one.
 
@@ -51,7 +51,10 @@ def read_decoder(description: Description) -> BeamOptions | None:
     if (folder / LAYOUT_FOLDER).is_dir() and "lm" not in (stored or {}):
         from xlsr.checkpoint.language_model import read_language_model
 
-        options = read_language_model(folder, description.tokenizer)
+        try:
+            options = read_language_model(folder, description.tokenizer)
+        except LanguageModelError as error:
+            raise LanguageModelError(f'{error}; --beam_size 1 (decoder="greedy") does without it') from error
     spoken = description.tokenizer.language
     if not stored or stored.get(_LANGUAGE, spoken) != spoken:
         return options
