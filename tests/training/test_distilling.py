@@ -119,7 +119,7 @@ def test_batches_repeat_and_epochs_differ(lessons) -> None:
     plan = task.plan(3)
     assert plan == task.plan(3) != task.plan(4)
     for indices in plan:
-        assert len(indices) * max(task.seconds[index] for index in indices) <= 4.0
+        assert len(indices) * max(task.speech.seconds[index] for index in indices) <= 4.0
     long = next(index for index, u in enumerate(task.train) if u.duration > 1.2)
     assert torch.equal(task.load(3, [long]).inputs, task.load(3, [long]).inputs)
     assert not torch.equal(task.load(3, [long]).inputs, task.load(4, [long]).inputs)

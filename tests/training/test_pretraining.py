@@ -195,7 +195,7 @@ def test_batches_are_parts_of_one_length_and_repeat(corpus) -> None:
     plan = task.plan(3)
     assert plan == task.plan(3) != task.plan(4)
     for indices in plan:
-        seconds = [task.seconds[index] for index in indices]
+        seconds = [task.speech.seconds[index] for index in indices]
         assert max(seconds) <= 1.25 * min(seconds)
         assert len(seconds) * max(seconds) <= 9.0
         batch = task.load(3, indices)
@@ -207,7 +207,7 @@ def test_batches_are_parts_of_one_length_and_repeat(corpus) -> None:
 
 def test_short_recordings_are_dropped(corpus) -> None:
     task = make(corpus, **{"data.min_seconds": 1.4})
-    assert 0 < task.dropped == 50 - len(task.train)
+    assert 0 < task.speech.dropped[0] == 50 - len(task.train)
     assert min(u.duration for u in task.train) >= 1.4
     with pytest.raises(TrainingError, match=r"no recording of at least 60\.0 s"):
         make(corpus, **{"data.min_seconds": 60.0, "data.max_seconds": 70.0})

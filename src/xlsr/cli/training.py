@@ -13,6 +13,7 @@ from xlsr.cli.app import app, usage
 
 if TYPE_CHECKING:
     from xlsr.config import Json
+    from xlsr.training.trainer import Result
 
 
 @app.command
@@ -43,9 +44,7 @@ def finetune(
     from xlsr.training.finetune import finetune as run
 
     result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
-    if os.environ.get("RANK", "0") == "0":
-        print(result.folder)
-    return 0
+    return _finish(result)
 
 
 @app.command
@@ -70,9 +69,7 @@ def pretrain(
     from xlsr.training.pretrain import pretrain as run
 
     result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
-    if os.environ.get("RANK", "0") == "0":
-        print(result.folder)
-    return 0
+    return _finish(result)
 
 
 @app.command
@@ -97,6 +94,11 @@ def distill(
     from xlsr.training.distill import distill as run
 
     result = run(recipe, out, overrides=_parse_overrides(overrides), resume=resume)
+    return _finish(result)
+
+
+def _finish(result: Result) -> int:
+    """Print the folder of the best model, one of several processes alone; returns the exit status."""
     if os.environ.get("RANK", "0") == "0":
         print(result.folder)
     return 0

@@ -187,9 +187,8 @@ class CTCTask:
             [u.duration for u in self.dev], max_seconds=self.recipe.data.batch_seconds, rng=np.random.default_rng(0)
         )
         heard: dict[int, str] = {}
-        for step in range(-(-len(plan) // ranks.world)):
-            # Ranks without a batch repeat one, as all have to call a network that is spread over them.
-            indices = plan[(step * ranks.world + ranks.rank) % len(plan)]
+        for number, _ in ranks.turns(len(plan)):  # a batch that is heard twice gives the same text
+            indices = plan[number]
             utterances = [self.dev[i] for i in indices]
             batch = self._collate(utterances, [self.read(u) for u in utterances]).to(ranks.device)
             log_probs, frames = self.network.log_probs(batch.inputs, batch.lengths)

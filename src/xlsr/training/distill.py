@@ -12,7 +12,6 @@ from xlsr.training.distill_recipe import DistillRecipe
 from xlsr.training.distilling import DistillTask
 from xlsr.training.distributed import settle_precision, start_ranks
 from xlsr.training.recipe import read_recipe
-from xlsr.training.speech import mixture_table, summary
 from xlsr.training.trainer import Result, Trainer
 
 
@@ -43,11 +42,11 @@ def distill(
 
 def _introduce(task: DistillTask) -> None:
     """Say what is about to learn from what."""
-    console, recipe = Console(stderr=True), task.recipe
+    console = Console(stderr=True)
     parameters = sum(p.numel() for p in task.network.wav2vec2.parameters())
     console.print(f"{parameters / 1e6:.1f} M parameters; the teacher: {task.teacher}", markup=False, highlight=False)
-    for line in summary(task.train, task.dev, (task.dropped, task.dropped_dev), recipe.data.min_seconds):
+    for line in task.speech.notes():
         console.print(line)
     for note in task.notes:
         console.print(note, markup=False, highlight=False)
-    console.print(mixture_table(task.mixture, recipe.data.alpha))
+    console.print(task.speech.table())

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from xlsr.config import Json, JsonObject  # noqa: F401  (the types of fields are looked up here, JsonObject by Json)
 from xlsr.data.augment import AugmentRecipe
 from xlsr.errors import RecipeError
 from xlsr.training.fields import ModelName, above_zero, not_negative
-from xlsr.training.recipe import Recipe, check_architecture, check_files
+from xlsr.training.recipe import Recipe, check_architecture
+from xlsr.training.speech_recipe import SpeechData
 
 
 @dataclass(frozen=True)
-class DistillData:
+class DistillData(SpeechData):
     """What student and teacher listen to, and how it is batched."""
 
-    train: tuple[Path, ...] = ()  # manifests, one a corpus
-    dev: tuple[Path, ...] = ()  # manifests of other speakers, for choosing the best model
-    train_split: str | None = None  # rows of this split only
-    dev_split: str | None = None
-    alpha: float = not_negative(1.0)  # languages by hours ** alpha: 1 takes speech as it comes, 0 the same of each
-    normalize: bool = True  # waveforms to zero mean and unit variance; model.start has its own way
-    min_seconds: float = above_zero(0.5)  # shorter recordings are dropped, and it is said
     max_seconds: float = above_zero(15.0)  # of longer ones a random part is taken
-    batch_seconds: float = above_zero(60.0)  # padded seconds of one batch
     cache_mib: int = not_negative(512)  # of decoded audio kept in memory, 4.5 h in 1,000; not with run.workers
 
 
@@ -62,9 +54,7 @@ class DistillRecipe(Recipe):
         """Raise RecipeError for what could only fail later."""
         super().check(place)
         check_architecture(self.model.architecture, place)
-        check_files(self.data, ("train", "dev"), place)
-        if self.data.min_seconds > self.data.max_seconds:
-            raise RecipeError(f"{place}: data.min_seconds is more than data.max_seconds")
+        self.data.check(place)
         if self.augment.speed_prob:
             raise RecipeError(
                 f"{place}: augment.speed_prob is {self.augment.speed_prob}; 0 is wanted, as the teacher hears "

@@ -22,9 +22,7 @@ from xlsr.audio import HOP_SAMPLES, SAMPLE_RATE
 from xlsr.checkpoint.hf import save
 from xlsr.config import Json
 from xlsr.data.augment import Augmenter
-from xlsr.data.batching import plan_batches
 from xlsr.data.loading import CachedLoader, load_readable
-from xlsr.data.mixture import Mixture
 from xlsr.data.stored_features import common_frames
 from xlsr.data.utterance import Utterance
 from xlsr.engines.inputs import batch_inputs
@@ -34,7 +32,7 @@ from xlsr.model.features import valid_mask
 from xlsr.training.distill_recipe import DistillRecipe
 from xlsr.training.distill_start import start_distilling
 from xlsr.training.distributed import Ranks
-from xlsr.training.speech import read_speech
+from xlsr.training.speech import Speech
 from xlsr.training.tasks import (
     Draw,
     Evaluation,
@@ -90,13 +88,8 @@ class DistillTask:
 
     def __init__(self, recipe: DistillRecipe) -> None:
         self.recipe = recipe
-        data = recipe.data
-        train = read_speech(data.train, data.train_split, data.min_seconds, "learn from")
-        dev = read_speech(data.dev, data.dev_split, data.min_seconds, "choose by")
-        self.train, self.dropped = train.utterances, train.dropped
-        self.dev, self.dropped_dev = dev.utterances, dev.dropped
-        self.seconds = [min(u.duration, data.max_seconds) for u in self.train]
-        self.mixture = Mixture(train.groups, self.seconds, alpha=data.alpha)
+        self.speech = Speech(recipe.data, recipe.run.seed)
+        self.train, self.dev = self.speech.train, self.speech.dev
         self.teacher = find_teacher(recipe.teacher, [*self.train, *self.dev])
         student = start_distilling(recipe, self.teacher.sizes)
         self.description, self.network, self.notes = student.description, student.network, student.notes
@@ -105,7 +98,7 @@ class DistillTask:
             for head in self._heads:
                 head.deviation.zero_()  # not measured yet
         # Processes that read live for an epoch: what they kept would be lost.
-        self.waveform = CachedLoader(0 if recipe.run.workers else data.cache_mib << 20)
+        self.waveform = CachedLoader(0 if recipe.run.workers else recipe.data.cache_mib << 20)
         self.augment = Augmenter(recipe.augment)
 
     @property
@@ -125,10 +118,7 @@ class DistillTask:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of indices for an epoch; the same epoch always gives the same plan."""
-        rng = np.random.default_rng([self.recipe.run.seed, epoch])
-        drawn = self.mixture.draw(rng)
-        plan = self._batches([self.seconds[index] for index in drawn], rng)
-        return [[int(drawn[index]) for index in batch] for batch in plan]
+        return self.speech.plan(epoch)
 
     def load(self, epoch: int, indices: Sequence[int]) -> LessonBatch:
         """Read the utterances of a batch, cut a random part out of the long ones, and vary what the student hears."""
@@ -152,16 +142,11 @@ class DistillTask:
     def evaluate(self, ranks: Ranks) -> Evaluation:
         """Distance from the teacher on the development set, the same parts at every call."""
         self._settle(torch.device(ranks.device))
-        plan = self._batches(
-            [min(u.duration, self.recipe.data.max_seconds) for u in self.dev], np.random.default_rng(0)
-        )
+        plan = self.speech.dev_plan()
         sums = torch.zeros(4, dtype=torch.float64, device=ranks.device)
-        for step in range(-(-len(plan) // ranks.world)):
-            # Ranks without a batch repeat one, which is not counted, as all have to call a network spread over them.
-            number = step * ranks.world + ranks.rank
-            indices = plan[number % len(plan)]
-            rng = np.random.default_rng([1, number % len(plan)])
-            batch = self._collate([self.dev[index] for index in indices], rng).to(ranks.device)
+        for number, counts in ranks.turns(len(plan)):
+            rng = np.random.default_rng([1, number])
+            batch = self._collate([self.dev[index] for index in plan[number]], rng).to(ranks.device)
             seen = self.network(
                 batch.inputs, batch.lengths, taught=self.teacher.frames(batch.taught, batch.taught_lengths),
                 frames=batch.compared,
@@ -169,7 +154,7 @@ class DistillTask:
             mine = torch.stack(
                 [self._loss(seen).double(), seen.l1.double(), seen.cosine.double(), batch.compared.sum()]
             )
-            sums += mine * (number < len(plan))
+            sums += mine * counts
         loss, l1, cosine, count = ranks.add(sums).tolist()
         return Evaluation({"frame_loss": loss / count}, details={"l1": l1 / count, "cosine": cosine / count})
 
@@ -198,9 +183,6 @@ class DistillTask:
     def _loss(self, seen: Distilled) -> Tensor:
         return self.recipe.teacher.l1 * seen.l1 + self.recipe.teacher.cosine * seen.cosine
 
-    def _batches(self, seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
-        return plan_batches(seconds, max_seconds=self.recipe.data.batch_seconds, rng=rng)
-
     @torch.no_grad()
     def _settle(self, device: torch.device) -> None:
         """Measure each dimension of the teacher on the first utterances, unless the state of a run has told it."""
@@ -210,7 +192,7 @@ class DistillTask:
         first = self.train[: self.recipe.teacher.normalize]
         rng = np.random.default_rng([self.recipe.run.seed, 4])
         sums = [torch.zeros(3, size, dtype=torch.float64, device=device) for size in self.teacher.sizes]
-        for indices in self._batches(self.seconds[: len(first)], rng):
+        for indices in self.speech.batches(self.speech.seconds[: len(first)], rng):
             batch = self._collate([first[index] for index in indices], rng).to(str(device))
             taught = self.teacher.frames(batch.taught, batch.taught_lengths)
             for total, x in zip(sums, taught, strict=True):

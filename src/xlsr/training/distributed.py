@@ -59,6 +59,15 @@ class Ranks:
         dist.all_gather_object(values, value)
         return values
 
+    def turns(self, count: int) -> Iterator[tuple[int, bool]]:
+        """The numbers of the batches, of so many, that this process takes, and whether each counts.
+
+        All have to call a network that is spread over them equally often: where batches are short, one is repeated.
+        """
+        for step in range(-(-count // self.world)):
+            number = step * self.world + self.rank
+            yield number % count, number < count
+
     def wait(self) -> None:
         """Return when every rank is here."""
         if self.world > 1:

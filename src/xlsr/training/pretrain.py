@@ -12,7 +12,6 @@ from xlsr.training.distributed import settle_precision, start_ranks
 from xlsr.training.pretrain_recipe import PretrainRecipe
 from xlsr.training.pretraining import PretrainTask
 from xlsr.training.recipe import read_recipe
-from xlsr.training.speech import mixture_table, summary
 from xlsr.training.trainer import Result, Trainer
 
 
@@ -45,9 +44,9 @@ def _introduce(task: PretrainTask) -> None:
     console, recipe = Console(stderr=True), task.recipe
     parameters = sum(p.numel() for p in task.model.parameters())
     console.print(f"{parameters / 1e6:.1f} M parameters")
-    for line in summary(task.train, task.dev, (task.dropped, task.dropped_dev), recipe.data.min_seconds):
+    for line in task.speech.notes():
         console.print(line)
     if recipe.model.start is not None:
         heads = sorted({name.partition(".")[0] for name in task.fresh})
         console.print(f"goes on from {recipe.model.start}; drawn afresh: {', '.join(heads) or 'nothing'}")
-    console.print(mixture_table(task.mixture, recipe.data.alpha))
+    console.print(task.speech.table())

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from xlsr.config import Json, JsonObject  # noqa: F401  (the types of fields are looked up here, JsonObject by Json)
 from xlsr.errors import RecipeError
 from xlsr.training.fields import ModelName, above_zero, not_negative
-from xlsr.training.recipe import Recipe, check_architecture, check_files
+from xlsr.training.recipe import Recipe, check_architecture
+from xlsr.training.speech_recipe import SpeechData
 
 
 @dataclass(frozen=True)
-class PretrainData:
+class PretrainData(SpeechData):
     """What is listened to, and how it is batched."""
 
-    train: tuple[Path, ...] = ()  # manifests, one a corpus
-    dev: tuple[Path, ...] = ()  # manifests of other speakers, for choosing the best model
-    train_split: str | None = None  # rows of this split only
-    dev_split: str | None = None
-    alpha: float = not_negative(1.0)  # languages by hours ** alpha: 1 takes speech as it comes, 0 the same of each
-    normalize: bool = True  # waveforms to zero mean and unit variance; model.start has its own way
     min_seconds: float = above_zero(2.0)  # shorter recordings are dropped, and it is said
-    max_seconds: float = above_zero(20.0)  # of longer ones a random part is taken
     batch_seconds: float = above_zero(75.0)  # of one batch; all of a batch are cut to its shortest
 
 
@@ -53,7 +46,7 @@ class PretrainRecipe(Recipe):
         """Raise RecipeError for what could only fail later."""
         super().check(place)
         check_architecture(self.model.architecture, place)
-        check_files(self.data, ("train", "dev"), place)
+        self.data.check(place)
         first, least = self.model.temperature
         if not 0 < least <= first:
             raise RecipeError(f"{place}: model.temperature is {[first, least]}; from high to low, above 0, is wanted")
@@ -61,5 +54,3 @@ class PretrainRecipe(Recipe):
             raise RecipeError(
                 f"{place}: model.temperature_decay is {self.model.temperature_decay}; at most 1 is wanted"
             )
-        if self.data.min_seconds > self.data.max_seconds:
-            raise RecipeError(f"{place}: data.min_seconds is more than data.max_seconds")

@@ -23,9 +23,7 @@ from torch import Tensor, nn
 from xlsr.audio import SAMPLE_RATE, normalize_waveform
 from xlsr.checkpoint.hf import save
 from xlsr.config import Json
-from xlsr.data.batching import plan_batches
 from xlsr.data.loading import load_readable, load_utterance
-from xlsr.data.mixture import Mixture
 from xlsr.data.utterance import Utterance
 from xlsr.model.losses import feature_penalty, positions
 from xlsr.model.masking import draw_negatives, span_mask
@@ -34,7 +32,7 @@ from xlsr.training.distributed import Ranks
 from xlsr.training.health import Guard, Limits, revive
 from xlsr.training.pretrain_recipe import PretrainRecipe
 from xlsr.training.pretrain_start import start_pretraining
-from xlsr.training.speech import language_of, read_speech
+from xlsr.training.speech import Speech, language_of
 from xlsr.training.tasks import Draw, Evaluation, ParameterGroup, StepOutput, Verdict, decay_groups, fingerprint_of
 
 _STRETCH = 1.25  # of the longest to the shortest of a batch: what is cut off is a fifth at most
@@ -68,13 +66,8 @@ class PretrainTask:
 
     def __init__(self, recipe: PretrainRecipe) -> None:
         self.recipe = recipe
-        data = recipe.data
-        train = read_speech(data.train, data.train_split, data.min_seconds, "learn from")
-        dev = read_speech(data.dev, data.dev_split, data.min_seconds, "choose by")
-        self.train, self.dropped = train.utterances, train.dropped
-        self.dev, self.dropped_dev = dev.utterances, dev.dropped
-        self.seconds = [min(u.duration, data.max_seconds) for u in self.train]
-        self.mixture = Mixture(train.groups, self.seconds, alpha=data.alpha)
+        self.speech = Speech(recipe.data, recipe.run.seed, stretch=_STRETCH)
+        self.train, self.dev = self.speech.train, self.speech.dev
         self.description, self.network, self.fresh = start_pretraining(recipe)
         self.network.wav2vec2.encoder.checkpointing = recipe.model.gradient_checkpointing
         self.guard = self._new_guard()
@@ -96,10 +89,7 @@ class PretrainTask:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of indices for an epoch; the same epoch always gives the same plan."""
-        rng = np.random.default_rng([self.recipe.run.seed, epoch])
-        drawn = self.mixture.draw(rng)
-        plan = self._batches([self.seconds[index] for index in drawn], rng)
-        return [[int(drawn[index]) for index in batch] for batch in plan]
+        return self.speech.plan(epoch)
 
     def load(self, epoch: int, indices: Sequence[int]) -> SpeechBatch:
         """Read the utterances of a batch, and cut a random part out of each."""
@@ -142,18 +132,15 @@ class PretrainTask:
     def evaluate(self, ranks: Ranks) -> Evaluation:
         """Contrastive loss and accuracy on the development set, with masks and distractors that never change."""
         languages = sorted({language_of(u) for u in self.dev})
-        seconds = [min(u.duration, self.recipe.data.max_seconds) for u in self.dev]
-        plan = self._batches(seconds, np.random.default_rng(0))
+        plan = self.speech.dev_plan()
         sums: Tensor | None = None
-        for step in range(-(-len(plan) // ranks.world)):
-            # Ranks without a batch repeat one, which is not counted, as all have to call a network spread over them.
-            number = step * ranks.world + ranks.rank
-            rng = np.random.default_rng([1, number % len(plan)])
-            batch = self._collate([self.dev[i] for i in plan[number % len(plan)]], rng).to(ranks.device)
+        for number, counts in ranks.turns(len(plan)):
+            rng = np.random.default_rng([1, number])
+            batch = self._collate([self.dev[index] for index in plan[number]], rng).to(ranks.device)
             mask, negatives = self._draw(batch.inputs, rng)
             seen = self.network(batch.inputs, time_mask=mask, negatives=negatives)
             mine = _sums(seen, mask, [languages.index(name) for name in batch.languages], len(languages))
-            mine *= number < len(plan)
+            mine *= counts
             sums = mine if sums is None else sums + mine
         assert sums is not None
         totals = ranks.add(sums)
@@ -196,9 +183,6 @@ class PretrainTask:
         optim, config = self.recipe.optim, self.network.config
         patience = int(optim.warmup * optim.updates) + max(100, optim.updates // 50)
         return Guard(Limits(config.num_negatives, config.num_codevector_groups, patience))
-
-    def _batches(self, seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
-        return plan_batches(seconds, max_seconds=self.recipe.data.batch_seconds, rng=rng, stretch=_STRETCH)
 
     def _draw(self, inputs: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Masked frames and their distractors."""
