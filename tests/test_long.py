@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import soundfile
@@ -41,7 +43,7 @@ def test_a_long_recording_has_every_word_once_at_its_time(recognizer) -> None:
     assert [word.text for word in found.words] == WORDS
     assert found.text == " ".join(WORDS)
     assert found.duration == pytest.approx(len(IDS) * 0.02)
-    said = [frame for frame, (id, before) in enumerate(zip(IDS[1:], IDS, strict=False), 1) if id > 4 and id != before]
+    said = [frame for frame, (before, id) in enumerate(pairwise(IDS), 1) if id > 4 and id != before]
     starts = [char.start for word in found.words for char in word.characters]
     early = np.array(said) * 0.02 + 0.0025 - starts  # a sound begins before its symbol
     assert early.min() > -1e-6

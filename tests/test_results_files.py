@@ -267,7 +267,7 @@ def test_highlighted_cues_follow_each_other_and_say_the_whole_line(words: list[W
     starts = [((int(h) * 60 + int(m)) * 60 + int(s)) * 1000 + int(ms) for h, m, s, ms, *_ in times]
     ends = [((int(h) * 60 + int(m)) * 60 + int(s)) * 1000 + int(ms) for *_, h, m, s, ms in times]
     assert all(start < end for start, end in zip(starts, ends, strict=True))
-    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+    assert all(end <= start for end, start in zip(ends[:-1], starts[1:], strict=True))
     assert written.count("<u>") == written.count("</u>")
 
 

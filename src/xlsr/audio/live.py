@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlsr.audio.g711 import alaw_decode, mulaw_decode
+from xlsr.audio.stream import MAX_RATE, MIN_RATE
 from xlsr.audio.windowing import SAMPLE_RATE
 from xlsr.errors import AudioError, NotFiniteError
 
@@ -19,7 +20,6 @@ Encoding = Literal["pcm16", "mulaw", "alaw"]
 Chunk: TypeAlias = bytes | bytearray | memoryview | NDArray[np.floating] | NDArray[np.int16]
 """Bytes in the encoding of the source, or (samples,) of it: floats in [-1, 1] or 16-bit integers; any number."""
 
-_MIN_RATE, _MAX_RATE = 1_000, 768_000  # Hz
 _PCM16_SCALE = np.float32(1 / 32_768)
 
 
@@ -35,9 +35,9 @@ class LiveSamples:
     """
 
     def __init__(self, sample_rate: int = SAMPLE_RATE, encoding: Encoding = "pcm16") -> None:
-        if not _MIN_RATE <= sample_rate <= _MAX_RATE or encoding not in get_args(Encoding):
+        if not MIN_RATE <= sample_rate <= MAX_RATE or encoding not in get_args(Encoding):
             raise AudioError(
-                f"a live source of {sample_rate} Hz in {encoding!r}; wanted {_MIN_RATE} to {_MAX_RATE} Hz in one of "
+                f"a live source of {sample_rate} Hz in {encoding!r}; wanted {MIN_RATE} to {MAX_RATE} Hz in one of "
                 f"{', '.join(get_args(Encoding))}"
             )
         self.encoding = encoding

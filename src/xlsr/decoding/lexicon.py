@@ -282,10 +282,10 @@ def _spell_all(words: Sequence[str], tokenizer: Tokenizer) -> tuple[Ints, Ints]:
     is_kept[word_of[codes < 0]] = False
     if not is_asked.any():
         return codes[is_kept[word_of]], np.where(is_kept, lengths, 0).astype(np.int32)
-    bounds = np.concatenate(([0], np.cumsum(lengths)))
+    ends = np.cumsum(lengths)
     spelt = [
         _spell(word, tokenizer) if asked else codes[start:end] if kept else ()
-        for word, asked, kept, start, end in zip(words, is_asked, is_kept, bounds, bounds[1:], strict=False)
+        for word, asked, kept, start, end in zip(words, is_asked, is_kept, ends - lengths, ends, strict=True)
     ]
     found = [np.asarray(spelling, np.int32) for spelling in spelt]
     return np.concatenate(found), np.fromiter(map(len, found), np.int32, len(found))

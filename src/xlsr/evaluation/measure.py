@@ -77,8 +77,9 @@ def evaluate(
     if all(task.reference(utterance) is None for utterance in utterances):
         raise ManifestError(f"no row of {manifest} has {task.key}: there is nothing to compare {tokens} with")
     folder = writable_folder(models[0].description, output, "a calibration") if calibrate else None
-    observe = (calibrate, False)  # of two models the first is calibrated
-    runs = [_run(one, task, batch_seconds, progress, observe=o) for one, o in zip(models, observe, strict=False)]
+    # Of two models the first is calibrated.
+    observed = [calibrate and place == 0 for place in range(len(models))]
+    runs = [_run(one, task, batch_seconds, progress, observe=o) for one, o in zip(models, observed, strict=True)]
     found, *others = runs
     result = _report(models[0], task, found)
     if others:

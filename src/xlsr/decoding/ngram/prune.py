@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def prune_by_entropy(grams: Sequence[Grams], threshold: float, tokens: int) -> l
         needed[here.context[keep]] = True
         needed[here.suffix[keep]] = True
     pruned = [grams[0]]
-    for below_kept, here_kept, here in zip(kept, kept[1:], grams[1:], strict=False):
+    for (below_kept, here_kept), here in zip(pairwise(kept), grams[1:], strict=True):
         rows = (np.cumsum(below_kept) - 1).astype(np.int32)
         left = here.select(here_kept)
         left = replace(left, suffix=rows[left.suffix], context=rows[left.context])
