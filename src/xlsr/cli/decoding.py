@@ -47,7 +47,7 @@ class Decoding:
     beam_threshold: float | None = None
     sil_score: float | None = None
 
-    def wrong(self) -> str:
+    def problem(self) -> str:
         """Why the options do not go together; empty where they do."""
         agree = {"beam_size": 1, "nbest": 1, "lm": NO_LM}
         others = [name for name in self._given() if getattr(self, name) != agree.get(name)]
@@ -59,7 +59,7 @@ class Decoding:
             return "--hotword_score is for --hotwords, and there are none"
         return ""
 
-    def of(self, recognizer: Recognizer) -> Recognizer:
+    def apply(self, recognizer: Recognizer) -> Recognizer:
         """Return the recognizer, which was loaded with the best path, with the decoder that was asked for.
 
         Raises:

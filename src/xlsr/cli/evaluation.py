@@ -65,7 +65,7 @@ def evaluate(
     from xlsr.evaluation import evaluate as run
     from xlsr.recognizer import load_model
 
-    if wrong := decoding.wrong():
+    if wrong := decoding.problem():
         return usage(wrong)
     if json is not None:
         Path(json).parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def evaluate(
         load_model(one, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
         for one in names
     ]
-    models = [decoding.of(one) for one in models]
+    models = [decoding.apply(one) for one in models]
     for recognizer in models:
         introduce(recognizer)
     found = run(

@@ -75,7 +75,7 @@ def transcribe(
     if output_format == "all" and output_dir is None:
         return usage("--output_format all needs --output_dir")
     if wrong := (
-        decoding.wrong()
+        decoding.problem()
         or _missing_times(output_format, timestamps, highlight_words=highlight_words)
         or _missing_alternatives(output_format, channel, decoding)
         or _not_for_rows(manifest, channel, sample_rate)
@@ -85,7 +85,7 @@ def transcribe(
         check_stems(recordings)
         make_folder(output_dir)
     loaded = load_model(model, engine=engine, device=device, language=language, threads=threads, decoder="greedy")
-    recognizer = decoding.of(loaded)
+    recognizer = decoding.apply(loaded)
     introduce(recognizer)
     if output_format == "txt":  # has lines; what is not written is not kept
         timestamps = "none" if timestamps == "none" and channel != "split" else "segment"
