@@ -34,7 +34,7 @@ def test_openvino_gives_the_log_probs_of_torch(source, tmp_path) -> None:
     rng = np.random.default_rng(1)
     waveforms = [rng.standard_normal(n).astype(np.float32) for n in (400, 5000, 16_001)]
     theirs = TorchEngine(model).log_probs(waveforms)
-    ours = OpenVINOEngine(receipt.path, normalizes=description.normalizes).log_probs(waveforms)
+    ours = OpenVINOEngine(receipt.path, description.config, normalizes=description.normalizes).log_probs(waveforms)
     for mine, other, waveform in zip(ours, theirs, waveforms, strict=True):
         assert mine.shape == other.shape == (model.config.num_frames(len(waveform)), 8)
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-4)

@@ -20,6 +20,10 @@ def export(
     *,
     language: str | None = None,
     tolerance: float = 1e-3,
+    precision: Literal["fp32", "int8"] = "fp32",
+    calibration: Path | None = None,
+    limit: float = 0.1,
+    force: bool = False,
 ) -> int:
     """Export a model's network as a graph, beside a copy of the model.
 
@@ -29,19 +33,28 @@ def export(
         out: the folder to write; the model's own folder adds the graph to it.
         language: for models of several languages: the one that the graph will speak.
         tolerance: largest accepted difference of a log-probability from torch's.
+        precision: int8 rounds weights and activations to eight bits (openvino only).
+        calibration: for int8, a manifest of speech as the model will hear it, best with texts.
+        limit: points of word error rate that int8 may cost.
+        force: keep an int8 graph that costs more.
     """
     from xlsr.errors import require
 
     require("torch", "torch", "exporting")
     from xlsr.export.graph import export_model as run
 
-    receipt = run(format, model, out, language=language, tolerance=tolerance)
+    receipt = run(
+        format, model, out, language=language, tolerance=tolerance, precision=precision, calibration=calibration,
+        limit=limit, force=force,
+    )  # fmt: skip
     print(receipt.path)
     print(
         f"xlsr: {receipt.megabytes} MB; largest difference from torch {receipt.largest_difference:.2g} "
         f"(at most {receipt.tolerance:.2g} was accepted)",
         file=sys.stderr,
     )
+    if receipt.change:
+        print(f"xlsr: int8: {receipt.change}", file=sys.stderr)
     return 0
 
 

@@ -1,7 +1,8 @@
 """OpenVINO, imported in one place, and silently.
 
 `import openvino` would report itself over the network (openvino-telemetry), and load its model converter, which takes
-as long as all the rest. Both are shut out here; `converter` gives the converter where an export needs it.
+as long as all the rest. Both are shut out here; `converter` gives the converter where an export needs it, `quantizer`
+NNCF, which would report itself too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
+
+from xlsr.errors import require
 
 _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
 
@@ -31,3 +34,13 @@ def converter() -> ModuleType:
     """openvino's converter of torch programs, without telemetry."""
     openvino()
     return importlib.import_module(_CONVERTER)
+
+
+def quantizer() -> ModuleType:
+    """NNCF, without telemetry.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    openvino()
+    return require("nncf", "export", "a graph in eight bits")

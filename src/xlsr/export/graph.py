@@ -24,9 +24,11 @@ from xlsr.checkpoint.hf import load_ctc, save
 from xlsr.config import Wav2Vec2Config
 from xlsr.engines.runtime import converter, openvino
 from xlsr.errors import ExportError, require
+from xlsr.export.quantize import Change, quantize
 from xlsr.model.wav2vec2 import Wav2Vec2ForCTC
 
 GraphFormat = Literal["openvino", "onnx"]
+Precision = Literal["fp32", "int8"]
 GRAPH_PATHS: dict[GraphFormat, str] = {"openvino": "openvino/model.xml", "onnx": "model.onnx"}
 
 Runner = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
@@ -40,8 +42,9 @@ class Receipt:
         format: "openvino" or "onnx".
         path: the graph.
         megabytes: of the graph with its weights.
-        largest_difference: of log-probabilities from torch's, over valid frames.
+        largest_difference: of log-probabilities from torch's, over valid frames, before any rounding to eight bits.
         tolerance: that was allowed.
+        change: of the errors by eight bits; None: these are 32 bits.
     """
 
     format: GraphFormat
@@ -49,6 +52,7 @@ class Receipt:
     megabytes: float
     largest_difference: float
     tolerance: float
+    change: Change | None = None
 
 
 class _Graph(nn.Module):
@@ -61,7 +65,16 @@ class _Graph(nn.Module):
 
 
 def export_model(
-    format: GraphFormat, model: Path | str, out: Path | str, *, language: str | None = None, tolerance: float = 1e-3
+    format: GraphFormat,
+    model: Path | str,
+    out: Path | str,
+    *,
+    language: str | None = None,
+    tolerance: float = 1e-3,
+    precision: Precision = "fp32",
+    calibration: Path | str | None = None,
+    limit: float = 0.1,
+    force: bool = False,
 ) -> Receipt:
     """Export a model folder's network into a folder that `load_model` takes.
 
@@ -71,9 +84,13 @@ def export_model(
         out: the folder to write; may be the source itself, to which the graph is then added.
         language: for models of several languages: the one that the graph will speak.
         tolerance: largest difference of a log-probability from torch's that is accepted.
+        precision: "int8" rounds weights and activations to eight bits (OpenVINO only).
+        calibration: for that, a manifest of speech as the model will hear it, best with texts.
+        limit: points of word error rate that eight bits may cost.
+        force: keep a graph that costs more.
 
     Raises:
-        ExportError: the graph differs from torch by more; nothing of it is left.
+        ExportError: the graph differs from torch by more, or eight bits cost more; nothing of it is left.
     """
     source, out = find_model(model, language=language), Path(out)
     in_place = out.resolve() == source.resolve()
@@ -81,6 +98,7 @@ def export_model(
         raise ExportError("the graph of a language is exported into a folder of its own, beside its vocabulary")
     if not in_place and (out / "config.json").exists():
         raise ExportError(f"{out} holds a model already; name another folder")
+    _check_precision(format, precision, calibration)
     description, network = load_ctc(source, language=language)
     _check_exportable(description.config, source)
     with tempfile.TemporaryDirectory(prefix="xlsr-export-") as temporary:
@@ -92,6 +110,9 @@ def export_model(
             raise ExportError(
                 f"the {format} graph differs from torch by {difference:.2g}; at most {tolerance:.2g} is wanted"
             )
+        change = None if calibration is None else quantize(path, description, calibration)
+        if change is not None and change.points > limit and not force:
+            raise ExportError(f"eight bits cost too much: {change}; at most {limit:g} are accepted, or force it")
         if not in_place:
             write_description(description, out)
             save(description, network, out)
@@ -103,7 +124,17 @@ def export_model(
         for file in files:
             shutil.copyfile(file, made.parent / file.name)
         size = sum(file.stat().st_size for file in files) / 1e6
-    return Receipt(format, made, round(size, 2), difference, tolerance)
+    return Receipt(format, made, round(size, 2), difference, tolerance, change)
+
+
+def _check_precision(format: GraphFormat, precision: Precision, calibration: Path | str | None) -> None:
+    """Refuse what does not go together before anything is computed."""
+    if precision == "int8" and format != "openvino":
+        raise ExportError(f"eight bits are for openvino; {format} graphs have fp32")
+    if precision == "int8" and calibration is None:
+        raise ExportError("int8 wants a calibration manifest: speech as the model will hear it, best with texts")
+    if precision == "fp32" and calibration is not None:
+        raise ExportError("a calibration manifest is for int8; fp32 graphs need none")
 
 
 def _check_exportable(config: Wav2Vec2Config, source: Path) -> None:

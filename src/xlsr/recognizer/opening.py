@@ -50,7 +50,7 @@ def _open_graph(folder: Path, graph: Path, language: str | None, threads: int) -
             f"the graph of {folder} was exported for {spoken or 'one language'}, not for {language}: "
             "export it again with --language, or take --engine torch"
         )
-    return OpenVINOEngine(graph, normalizes=description.normalizes, threads=threads), description
+    return OpenVINOEngine(graph, description.config, normalizes=description.normalizes, threads=threads), description
 
 
 def _open_weights(folder: Path, language: str | None, device: str, threads: int) -> tuple[Engine, Description]:
