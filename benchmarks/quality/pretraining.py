@@ -92,7 +92,8 @@ class Lab:
                 "model.architecture.hidden_dropout": 0.05, "model.architecture.attention_dropout": 0.0,
                 "model.architecture.final_dropout": 0.05, "model.architecture.mask_time_prob": 0.05,
             }  # fmt: skip
-            overrides |= {} if start is None else {"model.start": str(start)}
+            if start is not None:
+                overrides |= {"model.start": str(start), "model.architecture.initializer_range": 0.03}
             xlsr.finetune("mini", out, resume=(out / "recipe.json").exists(), overrides=overrides)
         return out / "best"
 

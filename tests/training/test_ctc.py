@@ -137,9 +137,12 @@ def test_a_pretrained_encoder_gets_a_head(recipe, tmp_path, format: str) -> None
     else:
         source = tiny("large")
         path = fairseq_files.write(tmp_path / "pre.pt", source, "cfg", is_finetuned=False)
-    found = task(recipe, model__start=str(path), model__architecture={"layerdrop": 0.3})
+    free = {"layerdrop": 0.3, "initializer_range": 0.05}
+    found = task(recipe, model__start=str(path), model__architecture=free)
     assert_kept(found.network, source, but={"lm_head"})
-    assert found.network.config.layerdrop == 0.3
+    assert (found.network.config.layerdrop, found.network.config.initializer_range) == (0.3, 0.05)
+    with pytest.raises(TrainingError, match=r"model\.architecture\.hidden_size cannot change it"):
+        task(recipe, model__start=str(path), model__architecture={"hidden_size": 8})
     assert found.description.normalizes == (format == "fairseq")
     assert found.start.notes[1:] == (
         "left aside of it: project_hid, project_q, quantizer",

@@ -177,8 +177,8 @@ def _on_case(recipe: FinetuneRecipe, case: Case) -> tuple[str, ...]:
     return ("texts are put into capitals, as the vocabulary has no other letters",)
 
 
-# Keys that change training but not the function that the weights compute.
-_REGULARISATION = re.compile(r"(mask_.*|.*_dropout|layerdrop|apply_spec_augment)")
+# Keys that change training, or what is drawn afresh, but not the function that the weights compute.
+_FREE_KEYS = re.compile(r"(mask_.*|.*_dropout|layerdrop|apply_spec_augment|initializer_range)")
 
 
 def changed_keys(config: Wav2Vec2Config, changes: JsonObject, *also: re.Pattern[str]) -> JsonObject:
@@ -189,7 +189,7 @@ def changed_keys(config: Wav2Vec2Config, changes: JsonObject, *also: re.Pattern[
     """
     settled = config.to_dict()
     for key, value in changes.items():
-        is_free = any(pattern.fullmatch(key) for pattern in (_REGULARISATION, *also))
+        is_free = any(pattern.fullmatch(key) for pattern in (_FREE_KEYS, *also))
         if not is_free and settled.get(key) != value:
             raise TrainingError(f"model.start settles the architecture; model.architecture.{key} cannot change it")
     return settled | changes
