@@ -67,7 +67,7 @@ def letters(options: argparse.Namespace, name: str, start: Path | None, train: P
         began: dict[str, Json] = {} if start is None else {"model.start": str(start)}
         xlsr.finetune(
             "mini", out, resume=(out / "recipe.json").exists(),
-            overrides=(ARCHITECTURE if start is None else {}) | noises(options.noise) | began | {
+            overrides=ARCHITECTURE | noises(options.noise) | began | {
                 "data.train": str(train), "data.dev": str(dev), "data.batch_seconds": 40.0, "data.cache_mib": 2048,
                 "augment.speed_prob": 0.5, "optim.updates": updates,
                 "optim.lr": 1e-3 if start is None else 4e-4, "optim.head_lr": 5e-3,
